@@ -1,0 +1,31 @@
+"""Text functions that several rooms share: digests and identifier splitting.  Pure, no imports of ours."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+DIGEST_BYTES = 16
+
+# A run of capitals that ends before a capitalised word ("HTTP" in "HTTPServer"), a capitalised or
+# lower-case word, a run of capitals, or digits; any other letter run (CJK, Greek, …) stays whole.
+_WORD = re.compile(
+    r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_A-Za-z]+",
+)
+_IDENTIFIER = re.compile(r"[^\W\d]\w*|\d+")
+
+
+def digest(encoder_text: str) -> str:
+    """BLAKE2b-128, in hex, of the exact text that the encoder sees (context line and body)."""
+    data = encoder_text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def split_identifier(name: str) -> list[str]:
+    """The words of one identifier: `parseHTTPResponse_v2` → parse, HTTP, Response, v, 2."""
+    return _WORD.findall(name)
+
+
+def identifiers(text: str) -> list[str]:
+    """All identifier-like runs of `text`, in order, as written."""
+    return _IDENTIFIER.findall(text)
