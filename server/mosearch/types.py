@@ -143,6 +143,9 @@ class FileRecord:
     content_hash: str
     language: str
     chunks: int
+    skip_reason: str = ""
+    """Value of the `SkipReason` for a file whose content is not indexed; it is recorded so that an
+    unchanged image or bundle is not read again in every run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,20 @@
+"""Ranking: fusion, features and re-ranking.  Pure functions over arrays and chunks; no I/O of any kind."""
+
+from mosearch.ranking.fusion import Candidate, blend, fuse
+from mosearch.ranking.query import Query, parse_query
+from mosearch.ranking.rules import apply_rules
+from mosearch.ranking.selection import select
+from mosearch.ranking.terms import FIELD_BOOSTS, terms_of_chunk, terms_of_text
+
+__all__ = [
+    "FIELD_BOOSTS",
+    "Candidate",
+    "Query",
+    "apply_rules",
+    "blend",
+    "fuse",
+    "parse_query",
+    "select",
+    "terms_of_chunk",
+    "terms_of_text",
+]

@@ -1,0 +1,74 @@
+"""Text analysis for full-text search: the same for stored chunks and for queries.
+
+An identifier yields its words and, when it has several, itself in one piece, all in lower case:
+`parseHTTPResponse` → parse, http, response, parsehttpresponse.  Plural endings are folded, so that
+"retries" finds `retry`; other stemming is left out, as it merges identifiers that mean different
+things (`caches`/`caching` fold only as far as English plurals do).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Final
+
+from mosearch.text import identifiers, split_identifier
+from mosearch.types import Chunk
+
+FIELD_BOOSTS: Final[Mapping[str, float]] = {
+    "symbol": 3.0,
+    "path": 1.5,
+    "signature": 1.0,
+    "docstring": 1.5,
+    "body": 1.0,
+}
+"""Weight of a term's BM25 score by the field it was found in."""
+
+# Longer runs are data (keys, encoded bytes), not words anyone types.
+_LONGEST_TERM = 64
+
+
+def terms_of_text(text: str) -> list[str]:
+    """All terms of `text`, in order, repeated as often as they occur."""
+    terms: list[str] = []
+    for name in identifiers(text):
+        if len(name) <= _LONGEST_TERM:
+            terms.extend(_terms_of_identifier(name))
+    return terms
+
+
+def terms_of_chunk(path: str, chunk: Chunk) -> dict[str, str]:
+    """Field name → its terms joined by spaces: the row that full-text search sees."""
+    fields = {
+        "symbol": f"{chunk.container} {chunk.symbol}",
+        "path": _path_words(path),
+        "signature": chunk.signature,
+        "docstring": chunk.docstring,
+        "body": chunk.text,
+    }
+    return {name: " ".join(terms_of_text(text)) for name, text in fields.items()}
+
+
+def fold(word: str) -> str:
+    """Fold an English plural of a lower-case word to its singular (Harman's S-stemmer, 1991)."""
+    if len(word) > 4 and word.endswith("ies") and word[-4] not in "ae":
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith("es") and word[-3] not in "aeo":
+        return word[:-1]
+    if len(word) > 3 and word.endswith("s") and word[-2] not in "us":
+        return word[:-1]
+    return word
+
+
+@lru_cache(maxsize=65536)
+def _terms_of_identifier(name: str) -> tuple[str, ...]:
+    words = [fold(word.lower()) for word in split_identifier(name)]
+    if len(words) > 1:
+        words.append(name.lower().replace("_", ""))
+    return tuple(words)
+
+
+def _path_words(path: str) -> str:
+    pure = PurePosixPath(path)
+    return " ".join([*pure.parent.parts, pure.stem])
