@@ -1,0 +1,9 @@
+"""Text to chunks: the language registry, one tree-sitter query per language, and the cutting.
+
+Pure: it knows nothing of files, vectors, LSP or stores.  `parse` takes any bytes.
+"""
+
+from mosearch.parsing.chunks import chunk_at, parse
+from mosearch.parsing.languages import LANGUAGES, language_of
+
+__all__ = ["LANGUAGES", "chunk_at", "language_of", "parse"]

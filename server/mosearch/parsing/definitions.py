@@ -1,0 +1,275 @@
+"""Query matches to a forest of definitions.
+
+Tree-sitter nodes end here: a `Definition` holds byte offsets and strings only.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mosearch.parsing import names
+from mosearch.parsing.grammars import Grammar, Match
+from mosearch.types import SymbolKind
+
+MIN_NESTED_LINES = 3
+"""A shorter function inside a function (a callback, a getter) stays text of the outer one only."""
+MIN_MACRO_LINES = 3
+"""A shorter macro is a constant or an alias, and stays with the module's remaining code."""
+
+FUNCTIONS = {
+    "function": SymbolKind.FUNCTION,
+    "method": SymbolKind.METHOD,
+    "constructor": SymbolKind.CONSTRUCTOR,
+    "macro": SymbolKind.FUNCTION,
+}
+CLASSES = {
+    "class": SymbolKind.CLASS,
+    "struct": SymbolKind.STRUCT,
+    "enum": SymbolKind.ENUM,
+    "interface": SymbolKind.INTERFACE,
+    "module": SymbolKind.MODULE,
+    "section": SymbolKind.STRING,
+}
+SCOPES = {"namespace": SymbolKind.NAMESPACE, "object": SymbolKind.OBJECT}
+"""They lend their name to what is inside and are no chunk themselves."""
+
+KINDS = FUNCTIONS | CLASSES | SCOPES
+_METHOD_HOLDERS = {*CLASSES, "object"} - {"module"}
+_CONSTRUCTORS = frozenset({"constructor", "__construct"})
+_MAX_PATH = 8
+"""Names kept of a container's path: code generators nest thousands deep."""
+
+
+@dataclass(slots=True)
+class Definition:
+    """A named thing in the source.  Offsets are bytes; `start` ≤ `outer` ≤ `head` ≤ `body` ≤ `end`."""
+
+    capture: str
+    name: str
+    path: tuple[str, ...]
+    """Names of what encloses it, outermost first."""
+    start: int
+    """With leading comments and attributes."""
+    outer: int
+    """Without leading comments."""
+    head: int
+    """Where the signature begins: after comments, decorators and attributes."""
+    body: int
+    """Where the signature ends."""
+    end: int
+    docstring: str = ""
+    children: list[Definition] = field(default_factory=list)
+
+    @property
+    def kind(self) -> SymbolKind:
+        return KINDS[self.capture]
+
+    @property
+    def is_function(self) -> bool:
+        return self.capture in FUNCTIONS
+
+    @property
+    def is_scope(self) -> bool:
+        return self.capture in SCOPES
+
+
+@dataclass(slots=True)
+class Outline:
+    """The definitions of one text, and what stands before and inside them."""
+
+    root: Definition
+    """Stands for the whole text; it is no definition itself."""
+    comments: list[tuple[int, int]]
+
+
+def outline(source: bytes, matches: list[Match], grammar: Grammar) -> Outline:
+    """The forest of definitions, in source order, each with its leading comments and docstring."""
+    leads = _Leads(source, matches)
+    root = Definition("namespace", "", (), 0, 0, 0, 0, len(source))
+    for each, parent in _nested(source, _found(source, matches, grammar), root):
+        siblings = parent.children
+        floor = max(siblings[-1].end if siblings else 0, parent.head)
+        previous = siblings[-1] if siblings else None
+        leads.attach(each, floor)
+        if grammar.merges_clauses and previous and _same_function(source, previous, each):
+            previous.end = each.end
+        else:
+            siblings.append(each)
+    _place_docs(source, matches, root)
+    return Outline(root, leads.comments)
+
+
+def walk(root: Definition) -> Iterator[Definition]:
+    """All definitions below `root`, outer before inner, in source order."""
+    stack = root.children[::-1]
+    while stack:
+        each = stack.pop()
+        yield each
+        stack += reversed(each.children)
+
+
+def visible(parent: Definition) -> Iterator[Definition]:
+    """The nearest definitions below `parent` that are chunks: scopes are looked through."""
+    stack = parent.children[::-1]
+    while stack:
+        each = stack.pop()
+        if each.is_scope:
+            stack += reversed(each.children)
+        else:
+            yield each
+
+
+def _found(source: bytes, matches: list[Match], grammar: Grammar) -> list[Definition]:
+    """One definition per body (or, without one, per name), outer before inner.
+
+    A plain definition and the same in its wrapper (`export`, decorators, `template`) both match:
+    the wider wins.
+    """
+    found: dict[int, Definition] = {}
+    for captures in matches:
+        name_nodes = captures.get("name")
+        capture = next((name for name in captures if name in KINDS), None)
+        if not name_nodes or capture is None:
+            continue
+        node, name_node = captures[capture][0], name_nodes[0]
+        body = captures["body"][0].start_byte if "body" in captures else None
+        key = name_node.start_byte if body is None else body
+        start, end = node.start_byte, node.end_byte
+        known = found.get(key)
+        if known and known.end - known.start >= end - start:
+            continue
+        name = names.decode(source[name_node.start_byte : name_node.end_byte])
+        container, name = names.split_name(name, grammar.separator)
+        if receiver := captures.get("container"):
+            text = names.decode(source[receiver[0].start_byte : receiver[0].end_byte])
+            container = [text, *container]
+        if body is None:
+            body = _line_end(source, name_node.end_byte, end)
+        found[key] = Definition(capture, name, tuple(container), start, start, start, body, end)
+    return sorted(found.values(), key=lambda each: (each.start, -each.end))
+
+
+def _line_end(source: bytes, start: int, end: int) -> int:
+    newline = source.find(b"\n", start, end)
+    return end if newline < 0 else newline
+
+
+def _nested(
+    source: bytes, found: list[Definition], root: Definition
+) -> Iterator[tuple[Definition, Definition]]:
+    """Each definition that is kept, with its parent; names, paths and kinds are settled on the way."""
+    stack = [root]
+    for each in found:
+        while stack[-1].end < each.end:
+            stack.pop()
+        parent = stack[-1]
+        if _too_small(source, each, stack):
+            continue
+        receiver = each.path
+        each.path = (*parent.path, *([parent.name] if parent.name else []), *receiver)[-_MAX_PATH:]
+        if each.capture == "function" and (receiver or parent.capture in _METHOD_HOLDERS):
+            each.capture = "method"
+        if each.capture == "method" and (each.name in _CONSTRUCTORS or each.name == parent.name):
+            each.capture = "constructor"
+        stack.append(each)
+        yield each, parent
+
+
+def _too_small(source: bytes, each: Definition, stack: list[Definition]) -> bool:
+    lines = source.count(b"\n", each.start, each.end) + 1
+    if each.capture == "macro":
+        return lines < MIN_MACRO_LINES
+    holder = next(outer for outer in reversed(stack) if not outer.is_scope or outer is stack[0])
+    return each.is_function and holder.is_function and lines < MIN_NESTED_LINES
+
+
+def _same_function(source: bytes, previous: Definition, each: Definition) -> bool:
+    between = source[previous.end : each.start]
+    return (
+        each.is_function
+        and (previous.name, previous.path) == (each.name, each.path)
+        and not between.strip(b"; \t\r\n")
+    )
+
+
+class _Leads:
+    """The comments and attributes of a text, ready to be attached to the definition they precede."""
+
+    def __init__(self, source: bytes, matches: list[Match]) -> None:
+        self._source = source
+        found = []
+        for captures in matches:
+            for name in ("comment", "lead"):
+                for node in captures.get(name, ()):
+                    start, end = node.start_byte, node.end_byte
+                    # Some grammars count the line's end as part of a line comment.
+                    end -= len(source[start:end]) - len(source[start:end].rstrip())
+                    found.append((end, start, name == "comment"))
+        self._found = sorted(set(found))
+        self._ends = [end for end, _, _ in self._found]
+        self._at = {start: end for end, start, is_comment in self._found if not is_comment}
+        self.comments = sorted((start, end) for end, start, is_comment in self._found if is_comment)
+
+    def attach(self, each: Definition, floor: int) -> None:
+        """Extend `each` backwards over what leads it, no further than `floor`, and find its head."""
+        comments: list[str] = []
+        for index in range(bisect_right(self._ends, each.start) - 1, -1, -1):
+            end, start, is_comment = self._found[index]
+            if start < floor or not self._leads_to(each.start, start, end, is_comment):
+                break
+            if is_comment:
+                comments.insert(0, names.decode(self._source[start:end]))
+            else:
+                each.outer = start
+            each.start = start
+        if comments:
+            each.docstring = names.comment_text(comments)
+        self._find_head(each)
+
+    def _leads_to(self, target: int, start: int, end: int, is_comment: bool) -> bool:
+        source = self._source
+        gap = source[end:target]
+        if gap.strip() or gap.count(b"\n") > 1:
+            return False
+        if not is_comment:
+            return True
+        line = source.rfind(b"\n", 0, start) + 1
+        indent = source[line:start]
+        if indent.strip():
+            return False  # it trails other code
+        target_line = source.rfind(b"\n", 0, target) + 1
+        # A comment indented deeper ends the block before; one column is a slip of the hand.
+        return target_line <= start or len(indent) <= target - target_line + 1
+
+    def _find_head(self, each: Definition) -> None:
+        position = each.head
+        while (end := self._at.get(position)) is not None and end < each.body:
+            rest = self._source[end : each.body]
+            position = end + len(rest) - len(rest.lstrip())
+        each.head = position
+
+
+def _place_docs(source: bytes, matches: list[Match], root: Definition) -> None:
+    """Give each documenting string to the innermost definition around it, first come first served."""
+    docs = sorted(
+        (node.start_byte, node.end_byte) for captures in matches for node in captures.get("doc", ())
+    )
+    if not docs:
+        return
+    definitions = [root, *walk(root)]
+    stack: list[Definition] = []
+    position = 0
+    given: set[int] = set()
+    for start, end in docs:
+        while position < len(definitions) and definitions[position].start <= start:
+            stack.append(definitions[position])
+            position += 1
+        # Definitions that ended before this string never hold a later one either.
+        while stack[-1].end < end:
+            stack.pop()
+        owner = stack[-1]
+        if id(owner) not in given:
+            given.add(id(owner))
+            owner.docstring = names.literal_text(names.decode(source[start:end]))

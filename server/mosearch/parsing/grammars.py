@@ -1,0 +1,108 @@
+"""Grammars and their queries, loaded on first use, and the bounded run of both over a text."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from tree_sitter import Language, Node, Parser, Query, QueryCursor
+
+from mosearch.errors import ParseError
+
+PARSE_SECONDS = 5.0
+"""Ordinary code takes about 0.4 s per MB; error recovery on garbage can take minutes."""
+
+_READ_BYTES = 65_536
+
+Match = dict[str, list[Node]]
+"""Capture name → nodes.  See `queries/README.md` for the names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """How one language is parsed."""
+
+    module: str
+    """Python package that holds the compiled grammar."""
+    query: str
+    """Names of the files in `queries/`, without suffix, separated by blanks."""
+    function: str = "language"
+    separator: str = ""
+    """What parts a qualified name in a definition, as in `void Pool::acquire()`; empty: never."""
+    merges_clauses: bool = False
+    """Whether neighbouring definitions of one name are clauses of one function."""
+
+
+GRAMMARS: dict[str, Grammar] = {
+    "go": Grammar("tree_sitter_go", "go"),
+    "javascript": Grammar("tree_sitter_javascript", "javascript javascript-fields", separator="."),
+    "python": Grammar("tree_sitter_python", "python"),
+    "typescript": Grammar(
+        "tree_sitter_typescript", "javascript typescript", function="language_typescript", separator="."
+    ),
+}
+_TSX = Grammar("tree_sitter_typescript", "javascript typescript", function="language_tsx", separator=".")
+
+_local = threading.local()
+
+
+def grammar_for(language: str, path: str) -> Grammar | None:
+    """The grammar of `language`; None for one that is cut without a grammar.
+
+    `path` matters for TypeScript only: `<T>x` is a cast in `.ts` and an element in `.tsx`.
+    """
+    if language == "typescript" and path.lower().endswith(".tsx"):
+        return _TSX
+    return GRAMMARS.get(language)
+
+
+def matches(source: bytes, grammar: Grammar) -> tuple[list[Match], bool]:
+    """All matches of the grammar's query, and whether the text has syntax errors.
+
+    Raises ParseError when parsing takes longer than `PARSE_SECONDS`.
+    """
+    deadline = time.monotonic() + PARSE_SECONDS
+
+    def late(*_: object) -> bool:
+        return time.monotonic() > deadline
+
+    def read(offset: int, _: object) -> bytes:
+        return source[offset : offset + _READ_BYTES]
+
+    parser = _parser(grammar)
+    try:
+        # The bindings take a progress callback only together with a reader.
+        tree = parser.parse(read, progress_callback=late)
+    except ValueError as error:
+        parser.reset()
+        raise ParseError(
+            f"parsing {len(source)} bytes with {grammar.module} took over {PARSE_SECONDS} s"
+        ) from error
+    # No time bound here: the query runs in linear time, several times faster than the parser, and
+    # in tree-sitter 0.26.1 a progress callback for a query crashes the process.
+    found = QueryCursor(_query(grammar)).matches(tree.root_node)
+    return [captures for _, captures in found], tree.root_node.has_error
+
+
+def _parser(grammar: Grammar) -> Parser:
+    """A parser of this thread's own: one must not be used by two threads at once."""
+    parsers: dict[Grammar, Parser] = _local.__dict__.setdefault("parsers", {})
+    if grammar not in parsers:
+        parsers[grammar] = Parser(_language(grammar))
+    return parsers[grammar]
+
+
+@cache
+def _language(grammar: Grammar) -> Language:
+    return Language(getattr(importlib.import_module(grammar.module), grammar.function)())
+
+
+@cache
+def _query(grammar: Grammar) -> Query:
+    folder = resources.files("mosearch.parsing").joinpath("queries")
+    sources = [folder.joinpath(f"{name}.scm").read_text("utf-8") for name in grammar.query.split()]
+    return Query(_language(grammar), "\n".join(sources))

@@ -1,0 +1,80 @@
+"""Names, signatures and documentation as people read them, from source bytes."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+SIGNATURE_CHARS = 300
+"""Longer ones are cut: a signature is shown on one line and repeated before each part."""
+DOCSTRING_CHARS = 1000
+"""Longer ones are cut: the whole text is in the chunk, and this copy serves display and ranking."""
+
+_TYPE_ARGUMENTS = re.compile(r"<[^<>]*>|\[[^\[\]]*\]")
+_QUOTES = "\"'`"
+# Receivers that say where a function is put, not what it belongs to: `module.exports.f = …`.
+_NO_CONTAINER = frozenset(
+    {"module", "exports", "prototype", "this", "self", "window", "globalThis", "global"}
+)
+_SIGNATURE_END = re.compile(r"\s*(?:=>|->|[={:;,(]|\bdo|\bis|\bwhere)$")
+_SPACES = re.compile(r"\s+")
+_LITERAL = re.compile(r"^[A-Za-z~]*(\"\"\"|'''|\"|')(.*?)\1?$", re.DOTALL)
+_COMMENT_OPEN = re.compile(r"^(?:/\*+!?|///?[/!]?|#+!?|-- ?[|^]|--+|\{-[|]?|;+|%+)[ \t]?|(?:\*+/|-\})$")
+_COMMENT_LINE = re.compile(r"^\s*\*(?!/)[ \t]?")
+
+
+def decode(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def split_name(name: str, separator: str) -> tuple[list[str], str]:
+    """A name as written in a definition → (what it is qualified with, the name itself).
+
+    `separator` is the language's own, or one character of several; empty: names are never qualified.
+    """
+    if name.isidentifier() or not separator:
+        return [], _SPACES.sub(" ", name)
+    if name[0] in _QUOTES or name[0] == "[":
+        return [], name.strip(_QUOTES)
+    prefix, operator, rest = name.partition("operator")
+    if operator and not rest[:1].isalnum() and not prefix[-1:].isalnum():
+        name, tail = prefix, _SPACES.sub(" ", operator + rest)
+    else:
+        tail = ""
+    parts = _parts(name, separator)
+    if tail:
+        return parts, tail
+    if not parts:
+        return [], name
+    return [part for part in parts[:-1] if part not in _NO_CONTAINER], parts[-1]
+
+
+def _parts(name: str, separator: str) -> list[str]:
+    for _ in range(4):  # type arguments nest, rarely deeper
+        name = _TYPE_ARGUMENTS.sub("", name)
+    name = name.replace(separator, "\0") if separator == "::" else re.sub(f"[{separator}]", "\0", name)
+    return [stripped for part in name.split("\0") if (stripped := part.strip(" \t\r\n*&"))]
+
+
+def signature(declaration: str) -> str:
+    """One line, without what opens the body."""
+    line = _SPACES.sub(" ", declaration[: 4 * SIGNATURE_CHARS]).strip()
+    return _SIGNATURE_END.sub("", line)[:SIGNATURE_CHARS].rstrip()
+
+
+def comment_text(comments: list[str]) -> str:
+    """The prose of neighbouring comments, without their markers."""
+    lines = []
+    for comment in comments:
+        text = comment.strip()
+        for _ in range(2):  # once for what opens, once for what closes
+            text = _COMMENT_OPEN.sub("", text, count=1)
+        block = comment.lstrip().startswith("/*")
+        lines += [_COMMENT_LINE.sub("", line) if block else line for line in text.splitlines()]
+    return inspect.cleandoc("\n".join(lines))[:DOCSTRING_CHARS].strip()
+
+
+def literal_text(literal: str) -> str:
+    """The prose of a string literal that documents."""
+    match = _LITERAL.match(literal.strip())
+    return inspect.cleandoc(match[2] if match else literal)[:DOCSTRING_CHARS].strip()

@@ -1,0 +1,71 @@
+; Shared by the JavaScript, TypeScript and TSX grammars.
+
+[
+  (function_declaration name: (identifier) @name body: (_) @body)
+  (generator_function_declaration name: (identifier) @name body: (_) @body)
+  (function_expression name: (identifier) @name body: (_) @body)
+  (generator_function name: (identifier) @name body: (_) @body)
+] @function
+
+; const f = () => {}, alone in its declaration, exported or not
+(variable_declarator name: (identifier) @name value: [
+  (arrow_function body: (_) @body)
+  (function_expression body: (_) @body)
+  (generator_function body: (_) @body)
+]) @function
+(lexical_declaration . (variable_declarator name: (identifier) @name value: [
+  (arrow_function body: (_) @body)
+  (function_expression body: (_) @body)
+  (generator_function body: (_) @body)
+]) .) @function
+(variable_declaration . (variable_declarator name: (identifier) @name value: [
+  (arrow_function body: (_) @body)
+  (function_expression body: (_) @body)
+  (generator_function body: (_) @body)
+]) .) @function
+(export_statement declaration: (lexical_declaration . (variable_declarator name: (identifier) @name value: [
+  (arrow_function body: (_) @body)
+  (function_expression body: (_) @body)
+]) .)) @function
+(export_statement declaration: [
+  (function_declaration name: (identifier) @name body: (_) @body)
+  (generator_function_declaration name: (identifier) @name body: (_) @body)
+]) @function
+(export_statement "default" @name value: [
+  (arrow_function body: (_) @body)
+  (function_expression !name body: (_) @body)
+]) @function
+
+; exports.f = function () {}, Pool.prototype.acquire = function () {}
+(assignment_expression left: [(identifier) (member_expression)] @name right: [
+  (arrow_function body: (_) @body)
+  (function_expression body: (_) @body)
+  (generator_function body: (_) @body)
+]) @function
+(expression_statement (assignment_expression left: [(identifier) (member_expression)] @name right: [
+  (arrow_function body: (_) @body)
+  (function_expression body: (_) @body)
+  (generator_function body: (_) @body)
+])) @function
+
+; { get() {}, set: () => {} }
+(method_definition name: (_) @name body: (_) @body) @method
+(pair key: [(property_identifier) (string)] @name value: [
+  (arrow_function body: (_) @body)
+  (function_expression body: (_) @body)
+  (generator_function body: (_) @body)
+]) @method
+(variable_declarator name: (identifier) @name value: (object) @body) @object
+(assignment_expression left: [(identifier) (member_expression)] @name right: (object) @body) @object
+
+(class_declaration name: (_) @name body: (class_body) @body) @class
+(export_statement declaration: (class_declaration name: (_) @name body: (class_body) @body)) @class
+(variable_declarator name: (identifier) @name value: (class body: (class_body) @body)) @class
+(lexical_declaration . (variable_declarator
+  name: (identifier) @name value: (class body: (class_body) @body)) .) @class
+(export_statement "default" @name value: (class !name body: (class_body) @body)) @class
+(assignment_expression
+  left: [(identifier) (member_expression)] @name right: (class body: (class_body) @body)) @class
+
+(decorator) @lead
+(comment) @comment
