@@ -1,0 +1,51 @@
+"""Opening a file safely: never through a symbolic link, never something that is no regular file."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+# Opening a FIFO would wait for a writer.
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+class NotRegularError(OSError):
+    """The path leads to a folder, a device, a FIFO or a socket."""
+
+
+def open_regular(path: str, *, follow: bool = False) -> int:
+    """A descriptor of the regular file at `path`.  Raises `OSError`, also for a symbolic link.
+
+    `follow` allows a symbolic link, as for files that the user's own settings name.
+    """
+    descriptor = os.open(path, _FLAGS | _NO_WAIT | (0 if follow else _NO_FOLLOW))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegularError(f"{path} is not a regular file")
+    return descriptor
+
+
+def read_up_to(descriptor: int, limit: int) -> bytes:
+    """At most `limit` bytes from the start of an open file."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    parts = []
+    while limit > 0 and (part := os.read(descriptor, limit)):
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)
+
+
+def read_small(path: str, limit: int, *, follow: bool = False) -> bytes:
+    """The first `limit` bytes of a regular file; empty if it cannot be read."""
+    try:
+        descriptor = open_regular(path, follow=follow)
+    except (OSError, ValueError):
+        return b""
+    try:
+        return read_up_to(descriptor, limit)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
