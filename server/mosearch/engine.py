@@ -1,0 +1,343 @@
+"""The façade that the command line and the language server share.
+
+One `Engine` serves one workspace root.  It owns the store, starts the encoder host when it is
+first needed, and turns failures of the encoder into answers by words with a warning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mosearch import encoder, indexer, parsing, workspace
+from mosearch.encoder import EncoderClient
+from mosearch.errors import (
+    CancelledError,
+    EncoderError,
+    QueryError,
+    SettingsError,
+    StoreDamagedError,
+)
+from mosearch.indexer import Cancel, Progress
+from mosearch.searcher import Searcher
+from mosearch.settings import Settings, cache_dir
+from mosearch.store import Store, StoreStats
+from mosearch.text import digest
+from mosearch.types import (
+    Chunk,
+    Filters,
+    IndexReport,
+    ModelInfo,
+    Priority,
+    SearchResult,
+    StoredChunk,
+    SymbolKind,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the index holds at this moment, read from the store itself."""
+
+    root: Path
+    index_dir: Path
+    files: int
+    chunks: int
+    pending: int
+    """Searchable texts that have no vector yet at the index exit."""
+    skipped: Mapping[str, int]
+    model: ModelInfo
+    index_exit: int
+    rerank_exit: int
+    device: str
+    """Where the running encoder host computes; empty while none runs."""
+    stats: StoreStats
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "root": str(self.root),
+            "index_dir": str(self.index_dir),
+            "files": self.files,
+            "chunks": self.chunks,
+            "pending": self.pending,
+            "skipped": dict(self.skipped),
+            "model": self.model.name,
+            "fingerprint": self.model.fingerprint,
+            "index_exit": self.index_exit,
+            "rerank_exit": self.rerank_exit,
+            "device": self.device,
+            "bytes": self.stats.bytes_on_disk,
+        }
+
+
+class Engine:
+    """Index, search and status of one workspace.  Methods may be called from several threads."""
+
+    def __init__(self, root: Path, settings: Settings) -> None:
+        """Open, or begin, the index of `root`.
+
+        Raises `RootError`, `SettingsError`, `ModelError`, `StoreError`.
+        """
+        self.root = workspace.resolve_root(root)
+        self.settings = settings
+        self.model = encoder.model_info(settings.model)
+        self.index_exit = self._exit(settings.index_exit, self.model.index_exit, "index_exit")
+        self.rerank_exit = self._exit(settings.rerank_exit, self.model.rerank_exit, "rerank_exit")
+        self.index_dir = cache_dir() / "workspaces" / _folder_name(str(self.root), self.root.name)
+        key = workspace.repository_key(self.root)
+        self._vectors_dir = cache_dir() / "vectors" / _folder_name(key, Path(key).name)
+        self.store = self._open_store()
+        self._client: EncoderClient | None = None
+        self._encoder_trouble = ""
+        self._encoder_lock = threading.Lock()
+        self._update_lock = threading.Lock()
+
+    def close(self) -> None:
+        with self._encoder_lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+        self.store.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def update(
+        self,
+        progress: Progress = indexer.no_progress,
+        cancel: Cancel | None = None,
+        *,
+        lock_timeout: float = 10.0,
+    ) -> IndexReport:
+        """Bring the index up to date with the files on disk.
+
+        Does nothing that is already done, keeps what it did when cancelled or killed.  Where the
+        encoder cannot run, everything is still found by its words and the report says why.
+        Raises `StoreError`, `CancelledError`, `RootError`.
+        """
+        cancel = cancel if cancel is not None else threading.Event()
+        with self._update_lock, self.store.writer_lock(timeout=lock_timeout):
+            done = indexer.reconcile(self.root, self.store, self.settings.max_file_bytes, progress, cancel)
+            new = set(done.digests)
+            known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
+            embedded, warning = self._embed(progress, cancel)
+            if self.store.maintenance_due():
+                self.store.sweep()
+                self.store.optimize()
+        return replace(
+            self.report(warning),
+            embedded=embedded,
+            reused=len(done.digests) - len(new - known),
+            changed_files=done.changed,
+            removed_files=done.removed,
+            skipped=dict(sorted(done.skipped.items())),
+            failed=dict(sorted(done.failed.items())),
+        )
+
+    def report(self, warning: str = "") -> IndexReport:
+        """The index as it is, for answers that could not bring it up to date.  Raises `StoreError`."""
+        records = self.store.files().values()
+        skipped = Counter(record.skip_reason for record in records if record.skip_reason)
+        return IndexReport(
+            files=sum(not record.skip_reason for record in records),
+            chunks=sum(record.chunks for record in records),
+            skipped=dict(sorted(skipped.items())),
+            warning=warning,
+        )
+
+    def search(
+        self, query: str, limit: int, filters: Filters | None = None, *, rerank: bool = True
+    ) -> SearchResult:
+        """Answer a question in words from the index as it is now.
+
+        Raises `QueryError`, `StoreError`.
+        """
+        searcher = self._searcher()
+        result = searcher.search(query, limit, filters or Filters(), rerank=rerank)
+        return self._with_warning(result, searcher)
+
+    def place(
+        self, path: str, start_line: int, end_line: int | None = None, text: str | None = None
+    ) -> StoredChunk:
+        """The chunk at a 0-based line of `path` (relative, `/`), or exactly the lines up to `end_line`.
+
+        `text` is the file's content where an editor shows another than the disk holds.
+        Raises `QueryError` where there is no code, `StoreError`.
+        """
+        if end_line is not None:
+            content = text if text is not None else self._read(path)
+            return StoredChunk(path, 0, _selection(path, content, start_line, end_line))
+        if text is not None:
+            data = text.encode("utf-8", "surrogatepass")
+            chunks = parsing.parse(data, parsing.language_of(path, data[:256]), path).chunks
+        else:
+            chunks = tuple(stored.chunk for stored in self._stored_chunks(path))
+        chunk = parsing.chunk_at(chunks, start_line)
+        if chunk is None:
+            raise QueryError(f"{path}:{start_line + 1} is blank or beyond the end; point at a line of code.")
+        return StoredChunk(path, 0, chunk)
+
+    def similar(
+        self,
+        place: StoredChunk,
+        here: bool,
+        limit: int,
+        filters: Filters | None = None,
+        *,
+        rerank: bool = True,
+    ) -> SearchResult:
+        """Code like that at `place`, without the place itself if it is `here`, in this workspace.
+
+        Raises `StoreError`.
+        """
+        searcher = self._searcher()
+        result = searcher.similar(place, here, limit, filters or Filters(), rerank=rerank)
+        return self._with_warning(result, searcher)
+
+    def status(self) -> Status:
+        """Counts and state, read from the store.  Raises `StoreError`."""
+        report = self.report()
+        return Status(
+            root=self.root,
+            index_dir=self.index_dir,
+            files=report.files,
+            chunks=report.chunks,
+            pending=self.store.missing_texts(self.model.fingerprint, self.index_exit).total,
+            skipped=report.skipped,
+            model=self.model,
+            index_exit=self.index_exit,
+            rerank_exit=self.rerank_exit,
+            device=self._client.device if self._client is not None else "",
+            stats=self.store.stats(),
+        )
+
+    def warm_up(self) -> None:
+        """Start connecting to the encoder in the background, so that it is there when needed."""
+        threading.Thread(target=self._try_encoder, name="mosearch-warm-up", daemon=True).start()
+
+    def _embed(self, progress: Progress, cancel: Cancel) -> tuple[int, str]:
+        before = self._texts_sent()
+        try:
+            indexer.embed_missing(
+                self.store,
+                self._encoder,
+                self.model.fingerprint,
+                self.index_exit,
+                Priority.INDEX,
+                progress,
+                cancel,
+            )
+        except CancelledError:
+            raise
+        except EncoderError as error:
+            return self._texts_sent() - before, f"Not every text could be embedded: {error}"
+        return self._texts_sent() - before, ""
+
+    def _texts_sent(self) -> int:
+        return self._client.texts_sent if self._client is not None else 0
+
+    def _stored_chunks(self, path: str) -> list[StoredChunk]:
+        record = self.store.files().get(path)
+        if record is None or record.skip_reason:
+            why = f" (it is left out: {record.skip_reason})" if record is not None else ""
+            raise QueryError(f"{path} is not in the index of {self.root}{why}.")
+        return self.store.chunks_of(path)
+
+    def _read(self, path: str) -> str:
+        try:
+            return (self.root / path).read_text("utf-8", "replace")
+        except OSError as error:
+            raise QueryError(f"Cannot read {self.root / path}: {error.strerror}.") from error
+
+    def _searcher(self) -> Searcher:
+        return Searcher(
+            store=self.store,
+            model=self.model,
+            encoder=self._try_encoder(),
+            index_exit=self.index_exit,
+            rerank_exit=self.rerank_exit,
+            rerank_budget_ms=self.settings.rerank_budget_ms,
+        )
+
+    def _with_warning(self, result: SearchResult, searcher: Searcher) -> SearchResult:
+        if searcher.encoder is not None:
+            return result
+        return replace(result, warning=f"Answers are by words only: {self._encoder_trouble}")
+
+    def _encoder(self) -> EncoderClient:
+        """The connected client.  Raises `EncoderError`."""
+        with self._encoder_lock:
+            if self._client is None:
+                self._client = encoder.connect(
+                    self.settings.model,
+                    device=self.settings.device,
+                    threads=self.settings.threads,
+                    idle_seconds=self.settings.idle_seconds,
+                )
+            return self._client
+
+    def _try_encoder(self) -> EncoderClient | None:
+        try:
+            return self._encoder()
+        except EncoderError as error:
+            self._encoder_trouble = str(error)
+            return None
+
+    def _exit(self, wanted: int | None, default: int, name: str) -> int:
+        if wanted is None:
+            return default
+        if wanted not in self.model.exits:
+            exits = ", ".join(map(str, self.model.exits))
+            raise SettingsError(
+                f"`{name}` is {wanted}, but the model {self.model.name} has the exits {exits}."
+            )
+        return wanted
+
+    def _open_store(self) -> Store:
+        """Open the store; what does not read back is moved aside and built anew."""
+        try:
+            return Store.open(self.index_dir, self._vectors_dir)
+        except StoreDamagedError:
+            Store.quarantine(self.index_dir, self._vectors_dir)
+            return Store.open(self.index_dir, self._vectors_dir)
+
+
+def code_chunk(code: str, language: str = "", line: int = 0) -> Chunk:
+    """A chunk for code that is in no index: typed in, piped in or selected."""
+    lines = code.count("\n")
+    return Chunk(
+        symbol="",
+        container="",
+        kind=SymbolKind.FUNCTION,
+        language=language,
+        start_byte=0,
+        end_byte=len(code.encode("utf-8", "surrogatepass")),
+        start_line=line,
+        end_line=line + lines,
+        signature="",
+        docstring="",
+        text=code,
+        context="",
+        digest=digest(code),
+    )
+
+
+def _selection(path: str, content: str, start_line: int, end_line: int) -> Chunk:
+    code = "\n".join(content.split("\n")[start_line : end_line + 1])
+    if not code.strip():
+        raise QueryError(f"Lines {start_line + 1} to {end_line + 1} of {path} hold no code.")
+    return code_chunk(code, parsing.language_of(path), start_line)
+
+
+def _folder_name(identity: str, readable: str) -> str:
+    """A folder name that a person recognises and that is unique to `identity`."""
+    digest = hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    safe = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in readable)[:40]
+    return f"{safe}-{digest}"

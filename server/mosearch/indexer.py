@@ -1,0 +1,247 @@
+"""The indexing flow: a workspace's files become chunks, chunks become vectors.
+
+Two passes, each safe to interrupt anywhere.  `reconcile` makes the store's files equal those on
+disk: from then on everything can be found by its words.  `embed_missing` gives each text that has
+no vector yet at one exit its vector.  Re-running either does only what is left.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from mosearch import parsing, ranking, workspace
+from mosearch.encoder import EncoderClient
+from mosearch.errors import CancelledError, ParseError
+from mosearch.store import ChunkTerms, MissingText, Store
+from mosearch.types import (
+    FileRecord,
+    FileStat,
+    ParsedFile,
+    Priority,
+    SkippedFile,
+    SkipReason,
+    StoredChunk,
+)
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total); stages are `scan`, `parse`, `embed`."""
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """For callers that show nothing."""
+
+
+# A commit rewrites nothing but costs some milliseconds and a fragment: large enough to keep both
+# rare, small enough that an interrupted run repeats well under five seconds of parsing.
+_COMMIT_CHUNKS = 2000
+_COMMIT_FILES = 250
+
+# Texts per round trip to the encoder and per write of vectors; a crash repeats at most this many.
+_EMBED_TEXTS = 256
+
+# A file written this recently may change again without its time stamp moving on.
+_UNSETTLED_NS = 1_000_000_000
+
+
+class Cancel(Protocol):
+    """A flag that another thread may raise; `threading.Event` is one."""
+
+    def is_set(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What the first pass found and did."""
+
+    changed: int = 0
+    removed: int = 0
+    digests: list[str] = field(default_factory=list)
+    """Digests of all chunks of changed files, with repetitions."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def reconcile(
+    root: Path, store: Store, max_file_bytes: int, progress: Progress, cancel: Cancel
+) -> Reconciled:
+    """Make the store's files and chunks equal to what is on disk.
+
+    The caller holds the store's writer lock.  Raises `StoreError`, `CancelledError`, `RootError`.
+    """
+    progress("scan", 0, 0)
+    scanned = workspace.scan(root, max_file_bytes=max_file_bytes)
+    result = Reconciled()
+    result.skipped.update(item.reason.value for item in scanned.skipped)
+    known = store.files()
+    present = {stat.path for stat in scanned.files}
+    gone = [path for path in known if path not in present]
+    if gone:
+        store.remove(gone)
+        result.removed = len(gone)
+    changed = []
+    for stat in scanned.files:
+        record = known.get(stat.path)
+        if record is None or (record.size, record.mtime_ns) != (stat.size, stat.mtime_ns):
+            changed.append(stat)
+        elif record.skip_reason:
+            result.skipped[record.skip_reason] += 1
+    _reindex(root, store, changed, result, progress, cancel)
+    return result
+
+
+def _reindex(
+    root: Path,
+    store: Store,
+    changed: Sequence[FileStat],
+    result: Reconciled,
+    progress: Progress,
+    cancel: Cancel,
+) -> None:
+    known = store.files()
+    batch = _Batch(store)
+    touched = []
+    for done, stat in enumerate(changed):
+        if cancel.is_set():
+            batch.flush()
+            raise CancelledError("Indexing was cancelled; what is done so far is kept.")
+        progress("parse", done, len(changed))
+        source = workspace.read_source(root, stat)
+        if isinstance(source, SkippedFile):
+            _record_skip(batch, stat, source, result)
+            continue
+        record = _new_record(source)
+        old = known.get(stat.path)
+        if old is not None and old.content_hash == source.content_hash and not old.skip_reason:
+            touched.append(replace(old, size=record.size, mtime_ns=record.mtime_ns))
+            continue
+        try:
+            parsed = _parse(source)
+        except ParseError as error:
+            skip = SkippedFile(stat.path, SkipReason.UNPARSABLE, str(error))
+            _record_skip(batch, stat, skip, result)
+            continue
+        result.changed += 1
+        result.digests.extend(chunk.digest for chunk in parsed.chunks)
+        batch.add(replace(record, language=parsed.language, chunks=len(parsed.chunks)), parsed)
+    batch.flush()
+    if touched:
+        store.touch(touched)
+    progress("parse", len(changed), len(changed))
+
+
+def _parse(source: workspace.Source) -> ParsedFile:
+    language = parsing.language_of(source.path, source.data[:256])
+    return parsing.parse(source.data, language, source.path)
+
+
+def _new_record(source: workspace.Source) -> FileRecord:
+    settled = time.time_ns() - source.mtime_ns > _UNSETTLED_NS
+    return FileRecord(
+        path=source.path,
+        file_id=secrets.randbits(63),
+        size=source.size,
+        mtime_ns=source.mtime_ns if settled else 0,
+        content_hash=source.content_hash,
+        language="",
+        chunks=0,
+    )
+
+
+def _record_skip(batch: _Batch, stat: FileStat, skip: SkippedFile, result: Reconciled) -> None:
+    """Count the skip, and remember it unless it may be different next time."""
+    if skip.reason is SkipReason.UNREADABLE:
+        result.failed[stat.path] = skip.detail or skip.reason.value
+        batch.drop(stat.path)
+        return
+    result.skipped[skip.reason.value] += 1
+    record = FileRecord(
+        path=stat.path,
+        file_id=secrets.randbits(63),
+        size=stat.size,
+        mtime_ns=stat.mtime_ns,
+        content_hash="",
+        language="",
+        chunks=0,
+        skip_reason=skip.reason.value,
+    )
+    batch.add(record, None)
+
+
+class _Batch:
+    """Files waiting for one commit."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._records: list[FileRecord] = []
+        self._chunks: list[StoredChunk] = []
+        self._terms: list[ChunkTerms] = []
+        self._dropped: list[str] = []
+
+    def add(self, record: FileRecord, parsed: ParsedFile | None) -> None:
+        self._records.append(record)
+        for chunk in parsed.chunks if parsed is not None else ():
+            self._chunks.append(StoredChunk(record.path, record.file_id, chunk))
+            self._terms.append(ChunkTerms(**ranking.terms_of_chunk(record.path, chunk)))
+        if len(self._chunks) >= _COMMIT_CHUNKS or len(self._records) >= _COMMIT_FILES:
+            self.flush()
+
+    def drop(self, path: str) -> None:
+        """Forget an older version of a file that can no longer be read."""
+        self._dropped.append(path)
+
+    def flush(self) -> None:
+        if self._records:
+            self._store.commit(self._records, self._chunks, self._terms)
+        if self._dropped:
+            self._store.remove(self._dropped)
+        self._records, self._chunks, self._terms, self._dropped = [], [], [], []
+
+
+def embed_missing(
+    store: Store,
+    encoder: Callable[[], EncoderClient],
+    fingerprint: str,
+    exit: int,
+    priority: Priority,
+    progress: Progress,
+    cancel: Cancel,
+) -> int:
+    """Embed at `exit` every searchable text that has no vector there; return how many were sent.
+
+    `encoder` is called only when there is something to embed.  The caller holds the writer lock.
+    """
+    missing = store.missing_texts(fingerprint, exit)
+    total = missing.total
+    sent = 0
+    for batch in _batches(missing, _EMBED_TEXTS):
+        if cancel.is_set():
+            raise CancelledError("Indexing was cancelled; what is done so far is kept.")
+        progress("embed", sent, total)
+        vectors = encoder().encode(
+            [item.text for item in batch],
+            "code",
+            (exit,),
+            priority=priority,
+            languages=[item.language for item in batch],
+        )
+        store.add_vectors(fingerprint, exit, [item.digest for item in batch], vectors[exit])
+        sent += len(batch)
+    progress("embed", sent, total)
+    return sent
+
+
+def _batches(items: Iterable[MissingText], size: int) -> Iterator[list[MissingText]]:
+    batch: list[MissingText] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

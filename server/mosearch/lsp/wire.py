@@ -1,0 +1,183 @@
+"""Between the protocol's JSON and our values.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lsprotocol import types as lsp
+from pygls import uris
+
+from mosearch.errors import QueryError
+from mosearch.types import Chunk, Filters, Hit, SearchResult, SymbolKind
+
+PREVIEW_LINES = 12
+LARGEST_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """Parameters of `mosearch/search`: `{query, limit?, filters?, rerank?}`."""
+
+    query: str
+    limit: int
+    filters: Filters
+    rerank: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarRequest:
+    """Parameters of `mosearch/similar`: `{textDocument, position | range, limit?, filters?, rerank?}`."""
+
+    uri: str
+    start_line: int
+    end_line: int
+    is_range: bool
+    limit: int
+    filters: Filters = field(default_factory=Filters)
+    rerank: bool = True
+
+
+def read_search(params: object, default_limit: int) -> SearchRequest:
+    """Raises `QueryError` that names the field which is wrong."""
+    values = _mapping(params, "the parameters")
+    query = values.get("query")
+    if not isinstance(query, str):
+        raise QueryError(f"`query` must be a string, not {query!r}.")
+    return SearchRequest(query, _limit(values, default_limit), _filters(values), _flag(values, "rerank"))
+
+
+def read_similar(params: object, default_limit: int) -> SimilarRequest:
+    """Raises `QueryError` that names the field which is wrong."""
+    values = _mapping(params, "the parameters")
+    document = _mapping(values.get("textDocument"), "`textDocument`")
+    uri = document.get("uri")
+    if not isinstance(uri, str):
+        raise QueryError(f"`textDocument.uri` must be a string, not {uri!r}.")
+    is_range = values.get("range") is not None
+    if is_range:
+        span = _mapping(values["range"], "`range`")
+        first, last = _line(span.get("start"), "`range.start`"), _line(span.get("end"), "`range.end`")
+    else:
+        first = last = _line(values.get("position"), "`position`")
+    if last < first:
+        raise QueryError(f"`range` ends (line {last}) before it starts (line {first}).")
+    limit = _limit(values, default_limit)
+    return SimilarRequest(uri, first, last, is_range, limit, _filters(values), _flag(values, "rerank"))
+
+
+def result_to_json(root: Path, result: SearchResult) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "hits": [hit_to_json(root, hit) for hit in result.hits],
+        "timing_ms": dict(result.timing_ms),
+    }
+    if result.warning:
+        answer["warning"] = result.warning
+    return answer
+
+
+def hit_to_json(root: Path, hit: Hit) -> dict[str, Any]:
+    chunk = hit.chunk
+    span = lines_range(chunk)
+    return {
+        "location": {
+            "uri": to_uri(root, hit.path),
+            "range": {
+                "start": {"line": span.start.line, "character": 0},
+                "end": {"line": span.end.line, "character": 0},
+            },
+        },
+        "symbol": chunk.symbol,
+        "kind": int(chunk.kind),
+        "container": chunk.container,
+        "language": chunk.language,
+        "score": hit.score,
+        "exit": hit.exit,
+        "preview": "\n".join(chunk.text.splitlines()[:PREVIEW_LINES]),
+    }
+
+
+def hit_to_symbol(root: Path, hit: Hit) -> lsp.WorkspaceSymbol:
+    chunk = hit.chunk
+    return lsp.WorkspaceSymbol(
+        name=chunk.symbol or hit.path.rpartition("/")[2],
+        kind=lsp.SymbolKind(int(chunk.kind)),
+        container_name=chunk.container or hit.path,
+        location=lsp.Location(uri=to_uri(root, hit.path), range=lines_range(chunk)),
+    )
+
+
+def lines_range(chunk: Chunk) -> lsp.Range:
+    """Whole lines, from the start of the first to the start of the line after the last: such a range
+    means the same in every position encoding."""
+    return lsp.Range(
+        start=lsp.Position(line=chunk.start_line, character=0),
+        end=lsp.Position(line=chunk.end_line + 1, character=0),
+    )
+
+
+def to_uri(root: Path, path: str) -> str:
+    uri = uris.from_fs_path(str(root / path))
+    if uri is None:
+        raise QueryError(f"{root / path} cannot be written as a URI.")
+    return uri
+
+
+def to_path(uri: str) -> Path:
+    path = uris.to_fs_path(uri)
+    if path is None or uris.urlparse(uri)[0] != "file":
+        raise QueryError(f"{uri} is not a file on this machine; only `file:` documents are indexed.")
+    return Path(path)
+
+
+def _mapping(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise QueryError(f"{name} must be an object, not {value!r}.")
+    return value
+
+
+def _line(position: object, name: str) -> int:
+    line = _mapping(position, name).get("line")
+    if not isinstance(line, int) or isinstance(line, bool) or line < 0:
+        raise QueryError(f"{name}.line must be a number from 0, not {line!r}.")
+    return line
+
+
+def _limit(values: Mapping[str, Any], default: int) -> int:
+    limit = values.get("limit", default)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LARGEST_LIMIT:
+        raise QueryError(f"`limit` must be a number from 1 to {LARGEST_LIMIT}, not {limit!r}.")
+    return limit
+
+
+def _flag(values: Mapping[str, Any], name: str) -> bool:
+    flag = values.get(name, True)
+    if not isinstance(flag, bool):
+        raise QueryError(f"`{name}` must be true or false, not {flag!r}.")
+    return flag
+
+
+def _filters(values: Mapping[str, Any]) -> Filters:
+    given = _mapping(values.get("filters") or {}, "`filters`")
+    unknown = set(given) - {"languages", "paths", "kinds"}
+    if unknown:
+        raise QueryError(f"`filters` may hold languages, paths and kinds, not {', '.join(sorted(unknown))}.")
+    kinds = _list(given, "kinds", int)
+    try:
+        symbol_kinds = frozenset(SymbolKind(kind) for kind in kinds)
+    except ValueError as error:
+        raise QueryError(f"`filters.kinds` holds LSP symbol kinds, 1 to 26: {error}.") from error
+    return Filters(
+        languages=frozenset(language.lower() for language in _list(given, "languages", str)),
+        path_globs=tuple(_list(given, "paths", str)),
+        kinds=symbol_kinds,
+    )
+
+
+def _list(values: Mapping[str, Any], name: str, item_type: type) -> list[Any]:
+    items = values.get(name) or []
+    if not isinstance(items, list) or not all(type(item) is item_type for item in items):
+        raise QueryError(f"`filters.{name}` must be a list of {item_type.__name__} values, not {items!r}.")
+    return items

@@ -1,0 +1,269 @@
+"""The searching flow: candidates by words and by vectors → fusion → rules → re-ranking → hits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosearch import ranking
+from mosearch.encoder import EncoderClient
+from mosearch.errors import EncoderError, QueryError, StoreError
+from mosearch.ranking import Candidate
+from mosearch.store import Store
+from mosearch.types import (
+    Chunk,
+    Filters,
+    Hit,
+    ModelInfo,
+    Priority,
+    SearchResult,
+    StoredChunk,
+)
+
+LONGEST_QUERY = 20_000
+"""In characters.  An encoder sees some hundred tokens; what is longer is no question but a file."""
+
+_CANDIDATES = 200
+_RERANKED = 50
+_RERANK_BATCH = 8
+# Terms of a whole function that full text is asked for when there is no encoder.
+_LEXICAL_TERMS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The numbers that balance the stages; fitted by `mosearch eval`, not by hand to one query."""
+
+    dense: float = 0.5
+    dense_for_symbols: float = 0.3
+    rerank: float = 0.4
+
+
+@dataclass(slots=True)
+class Searcher:
+    """Answers questions from one store.  `encoder` is None when vectors cannot be had."""
+
+    store: Store
+    model: ModelInfo
+    encoder: EncoderClient | None
+    index_exit: int
+    rerank_exit: int
+    rerank_budget_ms: int
+    weights: Weights = field(default_factory=Weights)
+
+    def search(self, text: str, limit: int, filters: Filters, *, rerank: bool) -> SearchResult:
+        """Chunks that answer a question in words, best first.
+
+        Raises `QueryError` for a query that is empty or too long, `StoreError`.
+        """
+        clock = _Clock()
+        query = _checked(text)
+        lexical = self._lexical(query.terms, filters)
+        clock.lap("lexical")
+        vectors, warning = self._encode_query(query.text, rerank=rerank)
+        clock.lap("encode")
+        dense = self._dense(vectors, filters)
+        clock.lap("dense")
+        weight = self.weights.dense_for_symbols if query.is_symbol else self.weights.dense
+        fused = ranking.fuse(lexical, dense, self.index_exit, weight)
+        ruled = ranking.apply_rules(query, fused)
+        clock.lap("fusion")
+        if rerank:
+            ruled = self._rerank(ruled, vectors, self.weights.rerank)
+            clock.lap("rerank")
+        chosen = ranking.select(ruled, limit, fold_copies=True)
+        return SearchResult(_hits(chosen), clock.timing(), warning)
+
+    def similar(
+        self, place: StoredChunk, here: bool, limit: int, filters: Filters, *, rerank: bool
+    ) -> SearchResult:
+        """Code that does what the code of `place` does, best first.
+
+        If the place is `here`, in this workspace, neither it nor what encloses it is a hit.  Scores are
+        cosine similarities, except when there is no encoder and words have to do.
+        Raises `StoreError`.
+        """
+        clock = _Clock()
+        vectors, warning = self._encode_code(place.chunk, rerank=rerank)
+        clock.lap("encode")
+        found = self._dense(vectors, filters)
+        exit: int | None = self.index_exit
+        if not vectors:
+            terms = tuple(dict.fromkeys(ranking.terms_of_text(place.chunk.text)))[:_LEXICAL_TERMS]
+            found, exit = self._lexical(terms, filters), None
+        clock.lap("candidates")
+        candidates = [
+            Candidate(hit, score, exit) for hit, score in found if not (here and _overlap(hit, place))
+        ]
+        if rerank:
+            candidates = self._rescore(candidates, vectors)
+            clock.lap("rerank")
+        chosen = ranking.select(candidates, limit, fold_copies=False)
+        return SearchResult(_hits(chosen), clock.timing(), warning)
+
+    def _lexical(self, terms: Sequence[str], filters: Filters) -> list[tuple[StoredChunk, float]]:
+        if not terms:
+            return []
+        return self.store.search_text(terms, ranking.FIELD_BOOSTS, _CANDIDATES, filters)
+
+    def _dense(
+        self, vectors: dict[int, NDArray[np.float16]], filters: Filters
+    ) -> list[tuple[StoredChunk, float]]:
+        if self.index_exit not in vectors:
+            return []
+        return self.store.search_vectors(
+            self.model.fingerprint, self.index_exit, vectors[self.index_exit], _CANDIDATES, filters
+        )
+
+    def _encode_query(self, text: str, *, rerank: bool) -> tuple[dict[int, NDArray[np.float16]], str]:
+        if self.encoder is None:
+            return {}, ""
+        exits = self._exits(rerank)
+        try:
+            encoded = self.encoder.encode([text], "query", exits, priority=Priority.QUERY)
+        except EncoderError as error:
+            return {}, f"Answers are by words only: {error}"
+        return {exit: encoded[exit][0] for exit in exits}, ""
+
+    def _encode_code(self, chunk: Chunk, *, rerank: bool) -> tuple[dict[int, NDArray[np.float16]], str]:
+        """Vectors of a piece of code: stored ones where the same text is known, else from the encoder."""
+        vectors = {}
+        for exit in self._exits(rerank):
+            known = self.store.get_vectors(self.model.fingerprint, exit, [chunk.digest])
+            if chunk.digest in known:
+                vectors[exit] = known[chunk.digest]
+        wanted = tuple(exit for exit in self._exits(rerank) if exit not in vectors)
+        if not wanted or self.encoder is None:
+            return vectors, ""
+        try:
+            encoded = self.encoder.encode([chunk.encoder_text], "code", wanted, priority=Priority.QUERY)
+        except EncoderError as error:
+            return vectors, f"Answers are by words only: {error}"
+        return vectors | {exit: encoded[exit][0] for exit in wanted}, ""
+
+    def _exits(self, rerank: bool) -> tuple[int, ...]:
+        return tuple(sorted({self.index_exit, self.rerank_exit} if rerank else {self.index_exit}))
+
+    def _rerank(
+        self, candidates: list[Candidate], vectors: dict[int, NDArray[np.float16]], weight: float
+    ) -> list[Candidate]:
+        head, tail = candidates[:_RERANKED], candidates[_RERANKED:]
+        deep = self._deep_scores(head, vectors)
+        if not deep:
+            return candidates
+        floor = min(candidate.score for candidate in head)
+        top = max(candidate.score for candidate in head)
+        blended = ranking.blend(head, deep, self.rerank_exit, weight)
+        # Back on the fused scale, so that the tail's scores still compare.
+        scale = (top - floor) or 1.0
+        return [candidate.rescored(floor + scale * candidate.score) for candidate in blended] + tail
+
+    def _rescore(
+        self, candidates: list[Candidate], vectors: dict[int, NDArray[np.float16]]
+    ) -> list[Candidate]:
+        """For code → code the deeper similarity simply takes the place of the shallow one."""
+        head, tail = candidates[:_RERANKED], candidates[_RERANKED:]
+        deep = self._deep_scores(head, vectors)
+        scored = [
+            Candidate(item.stored, deep[item.stored.chunk.digest], self.rerank_exit)
+            for item in head
+            if item.stored.chunk.digest in deep
+        ]
+        rest = [item for item in head if item.stored.chunk.digest not in deep]
+        return sorted(scored, key=lambda item: -item.score) + rest + tail
+
+    def _deep_scores(
+        self, candidates: Sequence[Candidate], vectors: dict[int, NDArray[np.float16]]
+    ) -> dict[str, float]:
+        """Digest → similarity at the re-ranking exit, as far as the time budget allows."""
+        if self.rerank_exit == self.index_exit or self.rerank_exit not in vectors or not candidates:
+            return {}
+        query = vectors[self.rerank_exit].astype(np.float32)
+        texts = {item.stored.chunk.digest: item.stored.chunk for item in candidates}
+        known = self.store.get_vectors(self.model.fingerprint, self.rerank_exit, list(texts))
+        known = known | self._compute([chunk for digest, chunk in texts.items() if digest not in known])
+        return {digest: float(vector.astype(np.float32) @ query) for digest, vector in known.items()}
+
+    def _compute(self, chunks: Sequence[Chunk]) -> dict[str, NDArray[np.float16]]:
+        """Embed at the re-ranking exit until the time budget is spent, best candidates first; keep them."""
+        if self.encoder is None:
+            return {}
+        deadline = time.monotonic() + self.rerank_budget_ms / 1000
+        computed: dict[str, NDArray[np.float16]] = {}
+        for start in range(0, len(chunks), _RERANK_BATCH):
+            if time.monotonic() >= deadline:
+                break
+            batch = chunks[start : start + _RERANK_BATCH]
+            try:
+                encoded = self.encoder.encode(
+                    [chunk.encoder_text for chunk in batch],
+                    "code",
+                    (self.rerank_exit,),
+                    priority=Priority.RERANK,
+                    languages=[chunk.language for chunk in batch],
+                )
+            except EncoderError:
+                break  # The fused order stands; the query's own encoding already reported the trouble.
+            computed.update(zip((c.digest for c in batch), encoded[self.rerank_exit], strict=True))
+        self._keep(computed)
+        return computed
+
+    def _keep(self, computed: dict[str, NDArray[np.float16]]) -> None:
+        if not computed:
+            return
+        try:
+            with self.store.writer_lock(timeout=0):
+                self.store.add_vectors(
+                    self.model.fingerprint,
+                    self.rerank_exit,
+                    list(computed),
+                    np.stack(list(computed.values())),
+                )
+        except StoreError:
+            return  # Another process writes, or the disk is full: they are computed again when needed.
+
+
+def _checked(text: str) -> ranking.Query:
+    query = ranking.parse_query(text)
+    if not query.text:
+        raise QueryError("The query is empty. Say in words what the code does, or give a symbol's name.")
+    if len(text) > LONGEST_QUERY:
+        raise QueryError(
+            f"The query has {len(text):,} characters; at most {LONGEST_QUERY:,} are accepted. "
+            "To find code like a piece of code, use `similar`."
+        )
+    return query
+
+
+def _overlap(hit: StoredChunk, place: StoredChunk) -> bool:
+    """Whether a hit is the asked-about place itself, a part of it, or what encloses it."""
+    if hit.path != place.path:
+        return False
+    return hit.chunk.start_line <= place.chunk.end_line and place.chunk.start_line <= hit.chunk.end_line
+
+
+def _hits(candidates: Sequence[Candidate]) -> tuple[Hit, ...]:
+    return tuple(
+        Hit(item.stored.path, item.stored.chunk, round(item.score, 4), item.exit) for item in candidates
+    )
+
+
+class _Clock:
+    """Milliseconds per stage and in total."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._laps[stage] = (now - self._last) * 1000
+        self._last = now
+
+    def timing(self) -> dict[str, float]:
+        laps = self._laps | {"total": (time.perf_counter() - self._start) * 1000}
+        return {stage: round(value, 2) for stage, value in laps.items()}
