@@ -19,6 +19,12 @@ Pooling = Literal["mean", "token_weighted"]
 Head = Literal["identity", "linear"]
 
 CONFIG_FILE = "config.json"
+
+CHARACTERS_PER_TOKEN = 64
+"""A text is cut at this many characters per permitted token before the tokeniser sees it, so that the
+cost of a huge text is bounded.  Ordinary code has three to four."""
+MAX_TEXT_CHARACTERS = 1 << 20
+"""What any model cuts off anyway, and the client therefore does not send."""
 ARCHITECTURES = ("bert",)
 
 # These may change without changing any vector.
@@ -154,8 +160,8 @@ def _problem(config: ModelConfig) -> str | None:
         return f"architecture {config.architecture!r} is not one of {', '.join(ARCHITECTURES)}"
     if config.hidden_size % config.heads:
         return "hidden_size must be a multiple of heads"
-    if config.max_tokens > config.max_positions:
-        return "max_tokens exceeds max_positions"
+    if config.max_tokens > min(config.max_positions, MAX_TEXT_CHARACTERS // CHARACTERS_PER_TOKEN):
+        return f"max_tokens {config.max_tokens} is more than the model or the protocol can take"
     return _exit_problem(config)
 
 

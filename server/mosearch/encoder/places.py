@@ -14,7 +14,7 @@ from mosearch.errors import HostError
 RUNTIME_VARIABLE = "MOSEARCH_RUNTIME_DIR"
 CACHE_VARIABLE = "MOSEARCH_CACHE_DIR"
 
-_LONGEST_SOCKET_PATH = 100
+MAX_SOCKET_PATH = 100
 """Bytes.  The kernel's limit is 108 on Linux and 104 on macOS, the final NUL included."""
 _LONGEST_FILE_NAME = 40
 
@@ -41,7 +41,7 @@ def log_folder() -> Path:
 
 
 def _fits(folder: Path) -> bool:
-    return len(os.fsencode(folder)) + 1 + _LONGEST_FILE_NAME <= _LONGEST_SOCKET_PATH
+    return len(os.fsencode(folder)) + 1 + _LONGEST_FILE_NAME <= MAX_SOCKET_PATH
 
 
 def _user_id() -> str:

@@ -61,7 +61,8 @@ class BertLayer(nn.Module):
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attended)
         mixed = self.out(mixed.transpose(1, 2).reshape(batch, tokens, size))
         hidden = self.attention_norm(hidden + mixed)
-        return self.output_norm(hidden + self.down(F.gelu(self.up(hidden))))
+        output: Tensor = self.output_norm(hidden + self.down(F.gelu(self.up(hidden))))
+        return output
 
 
 _RENAMED = {

@@ -17,9 +17,10 @@ from mosearch.mose.model import MultiExitEncoder
 from mosearch.mose.tokens import TextTokenizer
 from mosearch.types import ModelInfo, TextKind
 
-_CPU_TOKENS = 4096
-_GPU_TOKENS = 65536
-"""Padded tokens in one forward pass."""
+_CPU_LAYER_TOKENS = 6144
+_GPU_LAYER_TOKENS = 1 << 19
+"""Padded tokens times layers in one forward pass: large enough for full speed, small enough that an urgent
+request which waits for the pass to end does not wait long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Batch:
 
 
 class Encoder:
-    """A loaded model.  Not for use by two threads at the same time."""
+    """A loaded model.  `batches` may be called by any thread, `encode` and `run` by one at a time."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class Encoder:
         """
         wanted = self.checked_exits(exits)
         found = {layer: np.empty((len(texts), self.dim), np.float16) for layer in wanted}
-        for batch in self.batches(texts, kind, languages):
+        for batch in self.batches(texts, kind, languages, self.batch_tokens(wanted)):
             for layer, vectors in self.run(batch, wanted).items():
                 found[layer][list(batch.rows)] = vectors
         return found
@@ -90,16 +91,16 @@ class Encoder:
             )
         return wanted
 
+    def batch_tokens(self, exits: Collection[int]) -> int:
+        """How many padded tokens one forward pass to these exits should have."""
+        layer_tokens = _CPU_LAYER_TOKENS if self.device.type == "cpu" else _GPU_LAYER_TOKENS
+        return layer_tokens // max(1, *exits)
+
     def batches(
-        self,
-        texts: Sequence[str],
-        kind: TextKind,
-        languages: Sequence[str] | None = None,
-        budget: int | None = None,
+        self, texts: Sequence[str], kind: TextKind, languages: Sequence[str] | None, limit: int
     ) -> Iterator[Batch]:
-        """Tokenise at once, then hand out batches of at most `budget` padded tokens, shortest texts first."""
+        """Tokenise at once, then hand out batches of at most `limit` padded tokens (or one text)."""
         ids = self._tokenizer(texts, kind, languages) if texts else []
-        limit = budget or (_CPU_TOKENS if self.device.type == "cpu" else _GPU_TOKENS)
         rows: list[int] = []
         for row in sorted(range(len(ids)), key=lambda row: len(ids[row])):
             if rows and len(ids[row]) * (len(rows) + 1) > limit:

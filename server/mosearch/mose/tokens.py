@@ -8,14 +8,10 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from mosearch.encoder.config import ModelConfig
+from mosearch.encoder.config import CHARACTERS_PER_TOKEN, ModelConfig
 from mosearch.encoder.models import TOKENIZER_FILE
 from mosearch.errors import ModelError
 from mosearch.types import TextKind
-
-_CHARACTERS_PER_TOKEN = 64
-"""A text is cut at this many characters per permitted token before the tokeniser sees it, so that the
-cost of a huge text is bounded.  Ordinary code has three to four."""
 
 # The same words as `mosearch.text.split_identifier` for ASCII names, in one pass over a whole text.
 _WORD_BOUNDARY = re.compile(
@@ -52,7 +48,7 @@ class TextTokenizer:
         return [found.ids or [0] for found in self._tokenizer.encode_batch_fast(prepared)]
 
     def _prepared(self, text: str, kind: TextKind, language: str) -> str:
-        text = text[: self._config.max_tokens * _CHARACTERS_PER_TOKEN]
+        text = text[: self._config.max_tokens * CHARACTERS_PER_TOKEN]
         if not text.isascii():
             # A lone surrogate cannot be encoded; editors do send them.
             text = text.encode("utf-8", "replace").decode("utf-8")

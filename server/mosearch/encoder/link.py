@@ -1,0 +1,61 @@
+"""One connection between client and host: whole messages in, whole messages out."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+
+from mosearch.encoder.protocol import MAX_FRAME_BYTES, Message, pack, read_message
+
+
+class Link:
+    """For one reading and one writing thread at a time.  It never reads ahead of a message."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+
+    def send(self, message: Message) -> None:
+        """Raises OSError when the other side is gone."""
+        self._socket.sendall(pack(message))
+
+    def receive(self, limit: int = MAX_FRAME_BYTES) -> Message:
+        """Raises OSError when the other side is gone, ProtocolError when it talks nonsense."""
+        message = read_message(self._read, limit)
+        if message is None:
+            raise ConnectionResetError("the other side closed the connection")
+        return message
+
+    def is_readable(self, seconds: float) -> bool:
+        """Whether a message, or the end of the connection, arrives in that time."""
+        before = self._socket.gettimeout()
+        self._socket.settimeout(seconds)
+        try:
+            # Not `select`, which knows no descriptors above 1023.
+            self._socket.recv(1, socket.MSG_PEEK)
+        except (TimeoutError, BlockingIOError):
+            return False
+        except ConnectionError:
+            return True
+        finally:
+            self._socket.settimeout(before)
+        return True
+
+    def set_timeout(self, seconds: float | None) -> None:
+        self._socket.settimeout(seconds)
+
+    def close(self) -> None:
+        """Wakes up a thread that is reading or writing, too."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _read(self, size: int) -> bytes:
+        data = bytearray(size)
+        view = memoryview(data)
+        filled = 0
+        while filled < size:
+            count = self._socket.recv_into(view[filled:])
+            if count == 0:
+                break
+            filled += count
+        return bytes(view[:filled])

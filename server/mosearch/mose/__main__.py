@@ -1,0 +1,67 @@
+"""The command line of the host process; `mosearch.encoder.launch` is its only intended caller."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from mosearch.errors import MosearchError
+from mosearch.mose.host import Host
+from mosearch.mose.inference import load
+
+_log = logging.getLogger("mosearch.mose")
+
+
+def main() -> int:
+    options = _options()
+    logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s", level=logging.INFO)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    threads = options.threads or default_threads()
+    torch.set_num_threads(threads)
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # read by the tokeniser at its first batch
+    try:
+        encoder = load(str(options.model), options.device)
+        host = Host(encoder, options.address, threads=threads, idle_seconds=options.idle_seconds)
+        _log.info("%s on %s, %s, %d threads", encoder.info.name, encoder.device, encoder.dtype, threads)
+        _log.info("leaving: %s", host.serve(use_tcp=options.tcp))
+    except (MosearchError, OSError) as error:
+        _log.error("%s", error)
+        return error.exit_code if isinstance(error, MosearchError) else 1
+    return 0
+
+
+def default_threads() -> int:
+    """Half the cores that this process may use, and at least one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // 2)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m mosearch.mose", description="Host a MoSEarch encoder.")
+    parser.add_argument("--model", type=Path, required=True, help="model folder")
+    parser.add_argument("--address", type=Path, required=True, help="file to publish the address in")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, help="for computing; half the cores by default")
+    parser.add_argument("--idle-seconds", type=float, default=600, help="leave when unused for that long")
+    parser.add_argument(
+        "--tcp", action="store_true", default=not hasattr(socket, "AF_UNIX"), help="listen on 127.0.0.1"
+    )
+    return parser.parse_args()
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    _log.info("leaving: signal %d", number)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

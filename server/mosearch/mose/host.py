@@ -1,0 +1,244 @@
+"""The host process: one model, any number of local connections, one thread that computes.
+
+The main thread computes and every connection has a thread that reads, checks and tokenises, and one that
+writes, so a client that stops reading holds up nobody.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import queue
+import secrets
+import socket
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from mosearch.encoder.address import Address, read_address, write_address
+from mosearch.encoder.link import Link
+from mosearch.encoder.protocol import (
+    MAX_HELLO_BYTES,
+    PROTOCOL_VERSION,
+    Encode,
+    Failure,
+    Hello,
+    HostStatus,
+    Message,
+    StatusQuestion,
+    Vectors,
+    Welcome,
+)
+from mosearch.errors import EncoderError, MosearchError, ProtocolError
+from mosearch.mose.inference import Batch, Encoder
+from mosearch.mose.schedule import Request, Schedule
+from mosearch.types import Priority
+
+_log = logging.getLogger(__name__)
+
+_HELLO_SECONDS = 5.0
+_CHECK_SECONDS = 0.5
+"""How often a host without work looks whether it is still wanted."""
+_MAX_UNANSWERED = 64
+"""Requests of one connection; bounds the memory that a client can make the host use."""
+
+
+class Connection:
+    """A client: its link, and the answers that wait to be written to it."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.places = threading.BoundedSemaphore(_MAX_UNANSWERED)
+        self._outgoing: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+
+    def post(self, message: Message) -> None:
+        self._outgoing.put(message)
+
+    def hang_up(self) -> None:
+        """Close once everything posted so far is written."""
+        self._outgoing.put(None)
+
+    def write_all(self) -> None:
+        """Write what is posted until `hang_up`."""
+        try:
+            while message := self._outgoing.get():
+                self.link.send(message)
+                if isinstance(message, Vectors):
+                    self.places.release()
+        except OSError:
+            pass  # The client is gone, which the reading thread notices, too.
+        finally:
+            self.link.close()
+
+
+class Host:
+    """Serves one encoder at the address published in `file`."""
+
+    def __init__(self, encoder: Encoder, file: Path, *, threads: int, idle_seconds: float) -> None:
+        self._encoder = encoder
+        self._file = file
+        self._threads = threads
+        self._idle_seconds = idle_seconds
+        self._schedule: Schedule[Connection] = Schedule()
+        self._connections: set[Connection] = set()
+        self._started = self._last_used = time.monotonic()
+        self._texts_done = 0
+
+    def serve(self, *, use_tcp: bool) -> str:
+        """Listen, publish the address and compute; returns why the host leaves."""
+        listener, address = _listen(self._file, use_tcp)
+        try:
+            write_address(self._file, address)
+            threading.Thread(target=self._accept, args=(listener, address.token), daemon=True).start()
+            while True:
+                if work := self._schedule.take(_CHECK_SECONDS):
+                    self._compute(*work)
+                elif reason := self._reason_to_leave(address):
+                    return reason
+        finally:
+            # Another host may have taken our place; then these names are no longer ours to remove.
+            if read_address(self._file) == address:
+                self._file.unlink(missing_ok=True)
+                _remove_socket(address)
+            listener.close()
+
+    def _reason_to_leave(self, address: Address) -> str | None:
+        if time.monotonic() - self._last_used > self._idle_seconds:
+            return f"unused for {self._idle_seconds:g} s"
+        if read_address(self._file) != address or (address.path and not Path(address.path).exists()):
+            return "the address was removed or taken over"
+        return None
+
+    def _accept(self, listener: socket.socket, token: str) -> None:
+        with suppress(OSError):  # The listener is closed when the host leaves.
+            while True:
+                connection = Connection(Link(listener.accept()[0]))
+                threading.Thread(target=self._attend, args=(connection, token), daemon=True).start()
+
+    def _attend(self, connection: Connection, token: str) -> None:
+        """Everything that is read from one client."""
+        threading.Thread(target=connection.write_all, daemon=True).start()
+        try:
+            self._admit(connection, token)
+            self._connections.add(connection)
+            while True:
+                self._answer(connection, connection.link.receive())
+        except ProtocolError as error:
+            connection.post(_failure(None, error))
+        except OSError:
+            pass  # The client hung up.
+        finally:
+            self._connections.discard(connection)
+            self._schedule.drop_all(connection)
+            connection.hang_up()
+
+    def _admit(self, connection: Connection, token: str) -> None:
+        connection.link.set_timeout(_HELLO_SECONDS)
+        hello = connection.link.receive(MAX_HELLO_BYTES)
+        if not isinstance(hello, Hello) or not hmac.compare_digest(hello.token.encode(), token.encode()):
+            raise ProtocolError("The first message must be a hello with the token of this host.")
+        if hello.version != PROTOCOL_VERSION:
+            raise ProtocolError(f"This host speaks protocol {PROTOCOL_VERSION}, not {hello.version}.")
+        connection.link.set_timeout(None)
+        encoder = self._encoder
+        dtype = str(encoder.dtype).removeprefix("torch.")
+        connection.post(
+            Welcome(PROTOCOL_VERSION, encoder.fingerprint, str(encoder.device), dtype, os.getpid())
+        )
+
+    def _answer(self, connection: Connection, message: Message) -> None:
+        if isinstance(message, Encode):
+            self._last_used = time.monotonic()
+            if not connection.places.acquire(blocking=False):
+                raise ProtocolError(f"More than {_MAX_UNANSWERED} requests are unanswered on one connection.")
+            try:
+                self._enqueue(connection, message)
+            except (MosearchError, RuntimeError) as error:
+                self._fail(connection, message.id, error)
+        elif isinstance(message, StatusQuestion):
+            connection.post(self._status())
+        else:
+            raise ProtocolError(f"A client does not send {message.OP!r}.")
+
+    def _enqueue(self, connection: Connection, message: Encode) -> None:
+        encoder = self._encoder
+        exits = encoder.checked_exits(message.exits)
+        budget = encoder.batch_tokens(exits)
+        batches = encoder.batches(message.texts, message.kind, message.languages, budget)
+        shape = (len(message.texts), encoder.dim)
+        request = Request(
+            owner=connection,
+            id=message.id,
+            priority=Priority(message.priority),
+            batches=deque(batches),
+            vectors={layer: np.empty(shape, np.float16) for layer in exits},
+        )
+        if request.batches:
+            self._schedule.add(request)
+        else:
+            connection.post(Vectors.of(request.id, encoder.dim, request.vectors))
+
+    def _compute(self, request: Request[Connection], batch: Batch) -> None:
+        try:
+            found = self._encoder.run(batch, tuple(request.vectors))
+        except (RuntimeError, MemoryError) as error:
+            _log.exception("a batch of %d texts failed", len(batch.rows))
+            self._schedule.drop(request)
+            self._fail(request.owner, request.id, error)
+            return
+        for layer, vectors in found.items():
+            request.vectors[layer][list(batch.rows)] = vectors
+        self._texts_done += len(batch.rows)
+        self._last_used = time.monotonic()
+        if not request.batches:
+            request.owner.post(Vectors.of(request.id, self._encoder.dim, request.vectors))
+
+    def _fail(self, connection: Connection, number: int, error: Exception) -> None:
+        connection.places.release()
+        connection.post(_failure(number, error))
+
+    def _status(self) -> HostStatus:
+        return HostStatus(
+            pid=os.getpid(),
+            threads=self._threads,
+            uptime_seconds=time.monotonic() - self._started,
+            connections=len(self._connections),
+            texts_done=self._texts_done,
+            texts_waiting=self._schedule.texts_waiting(),
+        )
+
+
+def _failure(number: int | None, error: Exception) -> Failure:
+    if isinstance(error, MosearchError):
+        return Failure(number, type(error).__name__, str(error))
+    return Failure(
+        number, EncoderError.__name__, f"The model failed on this request: {error!r}. Send less at once."
+    )
+
+
+def _listen(file: Path, use_tcp: bool) -> tuple[socket.socket, Address]:
+    token = secrets.token_hex(16)
+    if use_tcp:
+        listener = socket.create_server(("127.0.0.1", 0))
+        return listener, Address("", listener.getsockname()[1], token)
+    path = file.with_suffix(".sock")
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The folder is private already; the mode says so for the socket itself from its first moment.
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen()
+    return listener, Address(str(path), 0, token)
+
+
+def _remove_socket(address: Address) -> None:
+    if address.path:
+        Path(address.path).unlink(missing_ok=True)
