@@ -6,7 +6,7 @@ Tree-sitter nodes end here: a `Definition` holds byte offsets and strings only.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mosearch.parsing import names
@@ -98,6 +98,7 @@ def outline(source: bytes, matches: list[Match], grammar: Grammar) -> Outline:
         else:
             siblings.append(each)
     _place_docs(source, matches, root)
+    _demote_empty_modules(root)
     return Outline(root, leads.comments)
 
 
@@ -124,8 +125,7 @@ def visible(parent: Definition) -> Iterator[Definition]:
 def _found(source: bytes, matches: list[Match], grammar: Grammar) -> list[Definition]:
     """One definition per body (or, without one, per name), outer before inner.
 
-    A plain definition and the same in its wrapper (`export`, decorators, `template`) both match:
-    the wider wins.
+    `const f = function g() {}` matches under both names: the wider match wins.
     """
     found: dict[int, Definition] = {}
     for captures in matches:
@@ -138,7 +138,7 @@ def _found(source: bytes, matches: list[Match], grammar: Grammar) -> list[Defini
         key = name_node.start_byte if body is None else body
         start, end = node.start_byte, node.end_byte
         known = found.get(key)
-        if known and known.end - known.start >= end - start:
+        if known and (known.end - known.start, bool(known.path)) >= (end - start, "container" in captures):
             continue
         name = names.decode(source[name_node.start_byte : name_node.end_byte])
         container, name = names.split_name(name, grammar.separator)
@@ -148,7 +148,27 @@ def _found(source: bytes, matches: list[Match], grammar: Grammar) -> list[Defini
         if body is None:
             body = _line_end(source, name_node.end_byte, end)
         found[key] = Definition(capture, name, tuple(container), start, start, start, body, end)
-    return sorted(found.values(), key=lambda each: (each.start, -each.end))
+    # An optional body can match with and without: the later signature end is the one without.
+    unique = {(each.start, each.end, each.name): each for each in sorted(found.values(), key=_by_body)}
+    _widen(unique.values(), matches)
+    return sorted(unique.values(), key=lambda each: (each.start, -each.end))
+
+
+def _by_body(each: Definition) -> int:
+    return -each.body
+
+
+def _widen(found: Iterable[Definition], matches: list[Match]) -> None:
+    """Extend each definition to the `export`, the decorators or the `template` around it."""
+    wrappers = {}
+    for captures in matches:
+        if outer := captures.get("wrapper"):
+            inner = captures["inner"][0]
+            wrappers[inner.start_byte, inner.end_byte] = (outer[0].start_byte, outer[0].end_byte)
+    for each in found:
+        while span := wrappers.pop((each.start, each.end), None):
+            each.start, each.end = span
+        each.outer = each.head = each.start
 
 
 def _line_end(source: bytes, start: int, end: int) -> int:
@@ -194,46 +214,50 @@ def _same_function(source: bytes, previous: Definition, each: Definition) -> boo
     )
 
 
+_LEADS = ("comment", "lead", "signature")
+
+
 class _Leads:
     """The comments and attributes of a text, ready to be attached to the definition they precede."""
 
     def __init__(self, source: bytes, matches: list[Match]) -> None:
         self._source = source
-        found = []
+        found = set()
         for captures in matches:
-            for name in ("comment", "lead"):
-                for node in captures.get(name, ()):
+            for capture in _LEADS:
+                for node in captures.get(capture, ()):
                     start, end = node.start_byte, node.end_byte
                     # Some grammars count the line's end as part of a line comment.
-                    end -= len(source[start:end]) - len(source[start:end].rstrip())
-                    found.append((end, start, name == "comment"))
-        self._found = sorted(set(found))
+                    found.add((start + len(source[start:end].rstrip()), start, capture))
+        self._found = sorted(found)
         self._ends = [end for end, _, _ in self._found]
-        self._at = {start: end for end, start, is_comment in self._found if not is_comment}
-        self.comments = sorted((start, end) for end, start, is_comment in self._found if is_comment)
+        self._at = {start: end for end, start, capture in self._found if capture == "lead"}
+        self.comments = sorted((start, end) for end, start, capture in self._found if capture == "comment")
 
     def attach(self, each: Definition, floor: int) -> None:
         """Extend `each` backwards over what leads it, no further than `floor`, and find its head."""
+        self._find_head(each)
         comments: list[str] = []
         for index in range(bisect_right(self._ends, each.start) - 1, -1, -1):
-            end, start, is_comment = self._found[index]
-            if start < floor or not self._leads_to(each.start, start, end, is_comment):
+            end, start, capture = self._found[index]
+            if start < floor or not self._leads_to(each.start, start, end, capture):
                 break
-            if is_comment:
+            if capture == "comment":
                 comments.insert(0, names.decode(self._source[start:end]))
             else:
                 each.outer = start
+            if capture == "signature":
+                each.head, each.body = start, end
             each.start = start
         if comments:
             each.docstring = names.comment_text(comments)
-        self._find_head(each)
 
-    def _leads_to(self, target: int, start: int, end: int, is_comment: bool) -> bool:
+    def _leads_to(self, target: int, start: int, end: int, capture: str) -> bool:
         source = self._source
         gap = source[end:target]
-        if gap.strip() or gap.count(b"\n") > 1:
+        if gap.strip(b"; \t\r\n" if capture == "lead" else None) or gap.count(b"\n") > 1:
             return False
-        if not is_comment:
+        if capture != "comment":
             return True
         line = source.rfind(b"\n", 0, start) + 1
         indent = source[line:start]
@@ -273,3 +297,11 @@ def _place_docs(source: bytes, matches: list[Match], root: Definition) -> None:
         if id(owner) not in given:
             given.add(id(owner))
             owner.docstring = names.literal_text(names.decode(source[start:end]))
+
+
+def _demote_empty_modules(root: Definition) -> None:
+    """A module that says nothing and only holds types (`module Net; class Pool`) is but a scope."""
+    for each in walk(root):
+        if each.capture == "module" and each.children and not each.docstring:
+            if not any(child.is_function for child in each.children):
+                each.capture = "namespace"

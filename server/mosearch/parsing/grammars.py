@@ -38,12 +38,27 @@ class Grammar:
 
 
 GRAMMARS: dict[str, Grammar] = {
+    "bash": Grammar("tree_sitter_bash", "bash"),
+    "c": Grammar("tree_sitter_c", "c"),
+    "cpp": Grammar("tree_sitter_cpp", "c cpp", separator="::"),
+    "csharp": Grammar("tree_sitter_c_sharp", "csharp"),
+    "elixir": Grammar("tree_sitter_elixir", "elixir", separator=".", merges_clauses=True),
     "go": Grammar("tree_sitter_go", "go"),
-    "javascript": Grammar("tree_sitter_javascript", "javascript javascript-fields", separator="."),
+    "haskell": Grammar("tree_sitter_haskell", "haskell", merges_clauses=True),
+    "java": Grammar("tree_sitter_java", "java"),
+    "javascript": Grammar("tree_sitter_javascript", "javascript javascript_fields", separator="."),
+    "kotlin": Grammar("tree_sitter_kotlin", "kotlin"),
+    "lua": Grammar("tree_sitter_lua", "lua", separator=".:"),
+    "php": Grammar("tree_sitter_php", "php", function="language_php"),
     "python": Grammar("tree_sitter_python", "python"),
+    "ruby": Grammar("tree_sitter_ruby", "ruby", separator="::"),
+    "rust": Grammar("tree_sitter_rust", "rust", separator="::"),
+    "scala": Grammar("tree_sitter_scala", "scala"),
+    "swift": Grammar("tree_sitter_swift", "swift"),
     "typescript": Grammar(
         "tree_sitter_typescript", "javascript typescript", function="language_typescript", separator="."
     ),
+    "zig": Grammar("tree_sitter_zig", "zig"),
 }
 _TSX = Grammar("tree_sitter_typescript", "javascript typescript", function="language_tsx", separator=".")
 

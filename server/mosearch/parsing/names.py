@@ -16,10 +16,11 @@ _QUOTES = "\"'`"
 _NO_CONTAINER = frozenset(
     {"module", "exports", "prototype", "this", "self", "window", "globalThis", "global"}
 )
-_SIGNATURE_END = re.compile(r"\s*(?:=>|->|[={:;,(]|\bdo|\bis|\bwhere)$")
+_SIGNATURE_END = re.compile(r"\s*(?:=>|->|[={:;,(\\]|\bdo|\bis|\bwhere)$")
 _SPACES = re.compile(r"\s+")
 _LITERAL = re.compile(r"^[A-Za-z~]*(\"\"\"|'''|\"|')(.*?)\1?$", re.DOTALL)
 _COMMENT_OPEN = re.compile(r"^(?:/\*+!?|///?[/!]?|#+!?|-- ?[|^]|--+|\{-[|]?|;+|%+)[ \t]?|(?:\*+/|-\})$")
+_XML_DOC = re.compile(r"</?(?:summary|remarks|returns|param|typeparam|value|exception|para|see|c)\b[^<>]*>")
 _COMMENT_LINE = re.compile(r"^\s*\*(?!/)[ \t]?")
 
 
@@ -32,10 +33,10 @@ def split_name(name: str, separator: str) -> tuple[list[str], str]:
 
     `separator` is the language's own, or one character of several; empty: names are never qualified.
     """
-    if name.isidentifier() or not separator:
-        return [], _SPACES.sub(" ", name)
-    if name[0] in _QUOTES or name[0] == "[":
+    if name[:1] in _QUOTES:
         return [], name.strip(_QUOTES)
+    if name.isidentifier() or not separator or name[0] == "[":
+        return [], _SPACES.sub(" ", name)
     prefix, operator, rest = name.partition("operator")
     if operator and not rest[:1].isalnum() and not prefix[-1:].isalnum():
         name, tail = prefix, _SPACES.sub(" ", operator + rest)
@@ -71,7 +72,8 @@ def comment_text(comments: list[str]) -> str:
             text = _COMMENT_OPEN.sub("", text, count=1)
         block = comment.lstrip().startswith("/*")
         lines += [_COMMENT_LINE.sub("", line) if block else line for line in text.splitlines()]
-    return inspect.cleandoc("\n".join(lines))[:DOCSTRING_CHARS].strip()
+    text = _XML_DOC.sub("", "\n".join(lines))
+    return inspect.cleandoc(text)[:DOCSTRING_CHARS].strip()
 
 
 def literal_text(literal: str) -> str:

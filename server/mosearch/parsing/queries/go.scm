@@ -12,19 +12,16 @@
   name: (field_identifier) @name
   body: (block) @body) @method
 
-; `type Pool struct {}` alone is wrapped in a declaration; in a group each spec stands for itself.
 (type_spec name: (type_identifier) @name type: (struct_type (field_declaration_list) @body)) @struct
-(type_declaration . (type_spec
-  name: (type_identifier) @name type: (struct_type (field_declaration_list) @body)) .) @struct
 (type_spec name: (type_identifier) @name type: (interface_type) @body) @interface
-(type_declaration . (type_spec
-  name: (type_identifier) @name type: (interface_type) @body) .) @interface
 
 (var_spec name: (identifier) @name value: (expression_list . (func_literal body: (block) @body) .)) @function
-(var_declaration . (var_spec
-  name: (identifier) @name value: (expression_list . (func_literal body: (block) @body) .)) .) @function
 (short_var_declaration
   left: (expression_list . (identifier) @name .)
   right: (expression_list . (func_literal body: (block) @body) .)) @function
+
+; In a group (`type ( … )`) each one stands for itself.
+(type_declaration . (type_spec) @inner .) @wrapper
+(var_declaration . (var_spec) @inner .) @wrapper
 
 (comment) @comment

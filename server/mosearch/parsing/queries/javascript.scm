@@ -7,33 +7,11 @@
   (generator_function name: (identifier) @name body: (_) @body)
 ] @function
 
-; const f = () => {}, alone in its declaration, exported or not
+; const f = () => {}
 (variable_declarator name: (identifier) @name value: [
   (arrow_function body: (_) @body)
   (function_expression body: (_) @body)
   (generator_function body: (_) @body)
-]) @function
-(lexical_declaration . (variable_declarator name: (identifier) @name value: [
-  (arrow_function body: (_) @body)
-  (function_expression body: (_) @body)
-  (generator_function body: (_) @body)
-]) .) @function
-(variable_declaration . (variable_declarator name: (identifier) @name value: [
-  (arrow_function body: (_) @body)
-  (function_expression body: (_) @body)
-  (generator_function body: (_) @body)
-]) .) @function
-(export_statement declaration: (lexical_declaration . (variable_declarator name: (identifier) @name value: [
-  (arrow_function body: (_) @body)
-  (function_expression body: (_) @body)
-]) .)) @function
-(export_statement declaration: [
-  (function_declaration name: (identifier) @name body: (_) @body)
-  (generator_function_declaration name: (identifier) @name body: (_) @body)
-]) @function
-(export_statement "default" @name value: [
-  (arrow_function body: (_) @body)
-  (function_expression !name body: (_) @body)
 ]) @function
 
 ; exports.f = function () {}, Pool.prototype.acquire = function () {}
@@ -42,11 +20,11 @@
   (function_expression body: (_) @body)
   (generator_function body: (_) @body)
 ]) @function
-(expression_statement (assignment_expression left: [(identifier) (member_expression)] @name right: [
+
+(export_statement "default" @name value: [
   (arrow_function body: (_) @body)
-  (function_expression body: (_) @body)
-  (generator_function body: (_) @body)
-])) @function
+  (function_expression !name body: (_) @body)
+]) @function
 
 ; { get() {}, set: () => {} }
 (method_definition name: (_) @name body: (_) @body) @method
@@ -59,13 +37,32 @@
 (assignment_expression left: [(identifier) (member_expression)] @name right: (object) @body) @object
 
 (class_declaration name: (_) @name body: (class_body) @body) @class
-(export_statement declaration: (class_declaration name: (_) @name body: (class_body) @body)) @class
 (variable_declarator name: (identifier) @name value: (class body: (class_body) @body)) @class
-(lexical_declaration . (variable_declarator
-  name: (identifier) @name value: (class body: (class_body) @body)) .) @class
-(export_statement "default" @name value: (class !name body: (class_body) @body)) @class
 (assignment_expression
   left: [(identifier) (member_expression)] @name right: (class body: (class_body) @body)) @class
+(export_statement "default" @name value: (class !name body: (class_body) @body)) @class
+
+; describe("pool", () => { it("hands out a connection", () => {}) })
+(call_expression
+  function: (identifier) @_callee
+  arguments: (arguments . (string) @name . [
+    (arrow_function body: (statement_block) @body)
+    (function_expression body: (_) @body)
+  ])
+  (#any-of? @_callee "it" "test" "specify")) @function
+(call_expression
+  function: (identifier) @_callee
+  arguments: (arguments . (string) @name . [
+    (arrow_function body: (statement_block) @body)
+    (function_expression body: (_) @body)
+  ])
+  (#any-of? @_callee "describe" "context" "suite")) @namespace
+
+(lexical_declaration . (variable_declarator) @inner .) @wrapper
+(variable_declaration . (variable_declarator) @inner .) @wrapper
+(expression_statement (assignment_expression) @inner) @wrapper
+(expression_statement (call_expression) @inner) @wrapper
+(export_statement declaration: (_) @inner) @wrapper
 
 (decorator) @lead
 (comment) @comment

@@ -1,0 +1,16 @@
+(method_declaration name: (identifier) @name body: (_) @body) @method
+(constructor_declaration name: (identifier) @name body: (_) @body) @constructor
+(destructor_declaration "~" name: (identifier) @name body: (_) @body) @method
+(operator_declaration operator: _ @name body: (_) @body) @method
+(local_function_statement name: (identifier) @name body: (_) @body) @function
+(property_declaration name: (identifier) @name accessors: (accessor_list
+  (accessor_declaration body: (_)))  @body) @method
+
+(class_declaration name: (identifier) @name body: (_) @body) @class
+(record_declaration name: (identifier) @name) @class
+(struct_declaration name: (identifier) @name body: (_) @body) @struct
+(interface_declaration name: (identifier) @name body: (_) @body) @interface
+(enum_declaration name: (identifier) @name body: (_) @body) @enum
+
+(attribute_list) @lead
+(comment) @comment

@@ -1,0 +1,9 @@
+(function_declaration name: (identifier) @name body: (block) @body) @function
+(test_declaration [(string) (identifier)] @name (block) @body) @function
+
+(variable_declaration . (identifier) @name (struct_declaration) @body) @struct
+(variable_declaration . (identifier) @name (union_declaration) @body) @struct
+(variable_declaration . (identifier) @name (opaque_declaration) @body) @struct
+(variable_declaration . (identifier) @name (enum_declaration) @body) @enum
+
+(comment) @comment
