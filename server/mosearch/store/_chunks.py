@@ -1,0 +1,242 @@
+"""The `chunks` table: what a chunk is, the columns it is found by, and its analysed terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+import numpy as np
+import pyarrow as pa
+from lancedb.index import FTS, BTree
+from lancedb.query import BooleanQuery, FullTextQuery, MatchQuery, Occur
+from numpy.typing import NDArray
+
+from mosearch.store._files import Snapshot
+from mosearch.store._sql import in_digests, in_integers, in_strings
+from mosearch.store._values import TERM_FIELDS, ChunkTerms
+from mosearch.types import Chunk, Filters, StoredChunk, SymbolKind
+
+# Half the bytes for a millisecond per query; see the measurements in ARCHITECTURE.md.
+_COMPRESSED = {b"lance-encoding:compression": b"zstd"}
+
+SCHEMA = pa.schema(
+    [
+        pa.field("file_id", pa.int64(), nullable=False),
+        pa.field("digest", pa.binary(16), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("kind", pa.int8(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        # Everything else goes into one column: each further column costs a read per row (measured: 100
+        # random rows in 3.6 ms so, in 14.8 ms with one column per field).
+        pa.field("record", pa.binary(), nullable=False, metadata=_COMPRESSED),
+        *(pa.field(f"t_{name}", pa.string(), nullable=False, metadata=_COMPRESSED) for name in TERM_FIELDS),
+    ]
+)
+_READ = ["file_id", "digest", "kind", "language", "record"]
+_OWN_COLUMN = frozenset({"digest", "kind", "language"})
+_PACKED = tuple(f.name for f in fields(Chunk) if f.name not in _OWN_COLUMN)
+
+_SCALAR_INDEXED = ("digest", "file_id", "name")
+_IDS_PER_DELETE = 5_000
+_MOST_GLOB_FILES = 2_000
+"""Up to so many files, a search by path asks LanceDB for their chunks; above, it filters what it found."""
+
+
+class ChunksTable:
+    """Rows are only ever added and deleted.  Which of them are live is the caller's Snapshot to say."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    @staticmethod
+    def create_indices(table: Any) -> None:
+        """Rows not yet in an index are scanned, so an index on an empty table makes reads right at once."""
+        existing = {index.name for index in table.list_indices()}
+        for column in _SCALAR_INDEXED:
+            if f"{column}_idx" not in existing:
+                table.create_index(column, config=BTree())
+        terms = FTS(
+            base_tokenizer="whitespace",
+            max_token_length=None,
+            lower_case=False,
+            stem=False,
+            remove_stop_words=False,
+            ascii_folding=False,
+        )
+        for name in TERM_FIELDS:
+            if f"t_{name}_idx" not in existing:
+                table.create_index(f"t_{name}", config=terms)
+
+    def append(self, chunks: Sequence[StoredChunk], terms: Sequence[ChunkTerms]) -> None:
+        if chunks:
+            self._table.add(_encode(chunks, terms))
+
+    def of_files(self, file_ids: Iterable[int], snapshot: Snapshot) -> list[StoredChunk]:
+        return self._read(in_integers("file_id", file_ids), snapshot)
+
+    def with_digests(
+        self, digests: Iterable[bytes], snapshot: Snapshot, where: str | None = None
+    ) -> list[StoredChunk]:
+        wanted = in_digests("digest", digests)
+        return self._read(f"{wanted} AND {where}" if where else wanted, snapshot)
+
+    def named(self, names: Iterable[str], limit: int, snapshot: Snapshot) -> list[StoredChunk]:
+        """Live chunks whose symbol is one of `names`, upper and lower case being the same."""
+        where = in_strings("name", sorted({_fold(name) for name in names}))
+
+        def fetch(count: int) -> pa.Table:
+            return self._table.search().where(where).select(_READ).limit(count).to_arrow()
+
+        return _overfetch(fetch, lambda rows: _decode(rows, snapshot), limit)
+
+    def matching(
+        self,
+        terms: Sequence[str],
+        boosts: Mapping[str, float],
+        limit: int,
+        where: str | None,
+        snapshot: Snapshot,
+    ) -> list[tuple[StoredChunk, float]]:
+        """Live chunks by the boosted sum of each field's BM25, best first."""
+        text = _clean(" ".join(terms))
+        clauses = [_clause(text, name, boost) for name, boost in boosts.items() if boost > 0]
+
+        def fetch(count: int) -> pa.Table:
+            query = self._table.search(BooleanQuery(clauses), query_type="fts").select([*_READ, "_score"])
+            return (query.where(where, prefilter=True) if where else query).limit(count).to_arrow()
+
+        def keep(rows: pa.Table) -> list[tuple[StoredChunk, float]]:
+            alive = _alive(rows, snapshot)
+            scores = rows.column("_score").take(pa.array(alive, pa.int64())).to_pylist()
+            return list(zip(_decode_at(rows, alive, snapshot), scores, strict=True))
+
+        return _overfetch(fetch, keep, limit) if clauses and text.split() else []
+
+    def live_digests(self, where: str | None, snapshot: Snapshot) -> dict[bytes, int]:
+        """Digest of each live chunk that satisfies `where` → the `file_id` of one file that has it."""
+        query = self._table.search().select(["file_id", "digest"])
+        rows = (query.where(where) if where else query).limit(None).to_arrow()
+        rows = rows.filter(pa.array(np.isin(rows.column("file_id").to_numpy(), snapshot.ids)))
+        return dict(zip(rows.column("digest").to_pylist(), rows.column("file_id").to_pylist(), strict=True))
+
+    def rows(self) -> int:
+        return int(self._table.count_rows())
+
+    def live_rows(self, snapshot: Snapshot) -> int:
+        return int(np.isin(self._file_ids(), snapshot.ids).sum())
+
+    def delete_dead(self, snapshot: Snapshot) -> int:
+        """Removes the chunks that are in no file of `snapshot`; returns their number."""
+        ids, counts = np.unique(self._file_ids(), return_counts=True)
+        is_dead = np.isin(ids, snapshot.ids, invert=True)
+        dead = ids[is_dead].tolist()
+        for start in range(0, len(dead), _IDS_PER_DELETE):
+            self._table.delete(in_integers("file_id", dead[start : start + _IDS_PER_DELETE]))
+        return int(counts[is_dead].sum())
+
+    def optimize(self, **options: Any) -> None:
+        self._table.optimize(**options)
+
+    def fragments(self) -> int:
+        return int(self._table.stats()["fragment_stats"]["num_fragments"])
+
+    def _file_ids(self) -> NDArray[np.int64]:
+        ids: NDArray[np.int64] = (
+            self._table.search().select(["file_id"]).limit(None).to_arrow().column("file_id").to_numpy()
+        )
+        return ids
+
+    def _read(self, where: str, snapshot: Snapshot) -> list[StoredChunk]:
+        rows = self._table.search().where(where).select(_READ).limit(None).to_arrow()
+        return _decode(rows, snapshot)
+
+
+def condition(filters: Filters, snapshot: Snapshot) -> str | None:
+    """What of `filters` LanceDB shall apply; `snapshot` holds only the files that their globs allow."""
+    parts = []
+    if filters.languages:
+        parts.append(in_strings("language", sorted(filters.languages)))
+    if filters.kinds:
+        parts.append(in_integers("kind", sorted(filters.kinds)))
+    if filters.path_globs:
+        few = len(snapshot.by_path) <= _MOST_GLOB_FILES
+        parts.append(in_integers("file_id", snapshot.by_id) if few else "true")
+    return " AND ".join(parts) or None
+
+
+def _clause(text: str, field: str, boost: float) -> tuple[Occur, FullTextQuery]:
+    # A structured query: its text is only ever split at spaces, whatever characters it holds.
+    match: Any = MatchQuery  # its type hints demand the optional arguments
+    return Occur.SHOULD, match(text, f"t_{field}", boost=boost)
+
+
+def _overfetch(
+    fetch: Callable[[int], pa.Table], keep: Callable[[pa.Table], list[Any]], limit: int
+) -> list[Any]:
+    """Asks for more and more rows until `limit` of them are kept or there are no more."""
+    count = limit + limit // 4 + 16
+    while True:
+        rows = fetch(count)
+        kept = keep(rows)
+        if len(kept) >= limit or rows.num_rows < count:
+            return kept[:limit]
+        count *= 4
+
+
+def _encode(chunks: Sequence[StoredChunk], terms: Sequence[ChunkTerms]) -> pa.Table:
+    columns: list[list[Any]] = [
+        [c.file_id for c in chunks],
+        [bytes.fromhex(c.chunk.digest) for c in chunks],
+        [_fold(c.chunk.symbol) for c in chunks],
+        [int(c.chunk.kind) for c in chunks],
+        [c.chunk.language for c in chunks],
+        [_pack(c.chunk) for c in chunks],
+        *([_sorted_terms(row[i]) for row in terms] for i in range(len(TERM_FIELDS))),
+    ]
+    arrays = [pa.array(values, f.type) for values, f in zip(columns, SCHEMA, strict=True)]
+    return pa.table(arrays, schema=SCHEMA)
+
+
+def _pack(chunk: Chunk) -> bytes:
+    packed: bytes = msgpack.packb([getattr(chunk, name) for name in _PACKED], unicode_errors="surrogatepass")
+    return packed
+
+
+def _alive(rows: pa.Table, snapshot: Snapshot) -> list[int]:
+    """Positions of the rows whose file version is live."""
+    live = snapshot.by_id
+    return [i for i, file_id in enumerate(rows.column("file_id").to_pylist()) if file_id in live]
+
+
+def _decode(rows: pa.Table, snapshot: Snapshot) -> list[StoredChunk]:
+    """The live chunks among `rows`, by path and place."""
+    return sorted(
+        _decode_at(rows, _alive(rows, snapshot), snapshot),
+        key=lambda c: (c.path, c.chunk.start_byte, c.chunk.part),
+    )
+
+
+def _decode_at(rows: pa.Table, positions: list[int], snapshot: Snapshot) -> list[StoredChunk]:
+    taken = rows.select(_READ).take(pa.array(positions, pa.int64()))
+    out = []
+    for file_id, digest, kind, language, record in zip(*(c.to_pylist() for c in taken.columns), strict=True):
+        values = dict(zip(_PACKED, msgpack.unpackb(record, unicode_errors="surrogatepass"), strict=True))
+        chunk = Chunk(kind=SymbolKind(kind), language=language, digest=digest.hex(), **values)
+        out.append(StoredChunk(snapshot.by_id[file_id].path, file_id, chunk))
+    return out
+
+
+def _fold(name: str) -> str:
+    return _clean(name).casefold()
+
+
+def _sorted_terms(terms: str) -> str:
+    """Sorted terms compress better, and their order means nothing to BM25."""
+    return " ".join(sorted(_clean(terms).split()))
+
+
+def _clean(text: str) -> str:
+    """Without lone surrogates, which no UTF-8 column can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,76 @@
+"""The one place where failures of LanceDB and of the operating system become ours.
+
+LanceDB reports nearly everything as RuntimeError or ValueError with the Rust error as text, which
+ends in `(os error N)` where the operating system was the cause.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mosearch.errors import MosearchError, StoreDamagedError, StoreError, StoreFullError, StoreLockedError
+
+_OS_ERROR = re.compile(r"os error (\d+)")
+if os.name == "nt":
+    _NO_ROOM = frozenset({39, 112, errno.ENOSPC})
+    _NO_PERMISSION = frozenset({5, 19, errno.EACCES})
+else:
+    _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+    _NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_HANDLES = frozenset({errno.EMFILE, errno.ENFILE})
+_CONFLICT = re.compile(r"commit conflict|concurrent", re.IGNORECASE)
+
+
+@contextmanager
+def translated(action: str, folder: Path) -> Iterator[None]:
+    """Raises StoreFullError, StoreDamagedError or StoreError for what fails while doing `action`."""
+    try:
+        yield
+    except (MosearchError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except (RuntimeError, ValueError, OSError, LookupError, TypeError) as error:
+        raise _ours(error, action, folder) from error
+    except BaseException as error:
+        # A panic in Rust arrives as `PanicException`, which is no Exception and cannot be imported.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _ours(error, action, folder) from error
+
+
+def _ours(error: BaseException, action: str, folder: Path) -> StoreError:
+    code = _error_number(error)
+    text = " ".join(str(error).split())[:300]
+    if code in _NO_ROOM:
+        return StoreFullError(
+            f"Could not {action}: no room is left for {folder} ({text}). Free some disk space and try again."
+        )
+    if code in _NO_PERMISSION:
+        return StoreFullError(
+            f"Could not {action}: {folder} may not be written or read ({text}). "
+            "Give yourself access to this folder or choose another index folder."
+        )
+    if code in _NO_HANDLES:
+        return StoreError(
+            f"Could not {action} in {folder}: too many files are open ({text}). "
+            "Raise `ulimit -n` and try again."
+        )
+    if _CONFLICT.search(text):
+        return StoreLockedError(
+            f"Could not {action}: another process changed {folder} at the same moment ({text}). Try again."
+        )
+    return StoreDamagedError(
+        f"Could not {action}: the index in {folder} does not read back ({text}). "
+        "It has to be set aside and built again."
+    )
+
+
+def _error_number(error: BaseException) -> int | None:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = _OS_ERROR.search(str(error))
+    return int(found.group(1)) if found else None

@@ -1,0 +1,66 @@
+"""Where things lie inside the two folders, and that they are private to the user."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from mosearch.errors import StoreDamagedError
+
+SCHEMA_VERSION = 1
+"""Part of the folder's name: tables of another schema lie in another folder and are never read."""
+
+_META = "meta.json"
+
+
+def make_private(folder: Path) -> None:
+    """Creates `folder` and its missing parents with mode 0700, and tightens an existing one."""
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
+    if os.name != "nt" and folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
+
+def tables_folder(folder: Path) -> Path:
+    return folder / f"v{SCHEMA_VERSION}"
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below `folder`; files that vanish meanwhile count as zero."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(parent, name).lstat().st_size
+    return total
+
+
+def generation(index_dir: Path) -> str | None:
+    """The random name given to the tables when they were created; None when there are none.
+
+    Raises StoreDamagedError when the note is unreadable or of another schema.
+    """
+    path = tables_folder(index_dir) / _META
+    try:
+        meta = json.loads(path.read_text("utf-8"))
+        if meta["schema"] == SCHEMA_VERSION:
+            return str(meta["generation"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise StoreDamagedError(f"{path} is not a note of this program. The index has to be built again.")
+
+
+def write_generation(index_dir: Path) -> str:
+    """Names new tables; replaces the note in one step, so that it is never half-written."""
+    path = tables_folder(index_dir) / _META
+    name = secrets.token_hex(8)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps({"schema": SCHEMA_VERSION, "generation": name}) + "\n", "utf-8")
+    draft.replace(path)
+    return name

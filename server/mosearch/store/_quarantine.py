@@ -1,0 +1,80 @@
+"""Setting damaged tables aside, so that new ones can be built while the vectors are kept."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from mosearch.errors import StoreDamagedError
+from mosearch.store._failures import translated
+from mosearch.store._folders import generation, tables_folder
+from mosearch.store._locks import ProcessLock
+
+_PREFIX = "damaged-"
+
+
+def quarantine(
+    index_dir: Path, vectors_dir: Path, *, seen: str | None = None, timeout: float = 10.0
+) -> Path | None:
+    """Moves the tables of `index_dir` into a `damaged-…` folder beside them and returns that folder.
+
+    `seen` is the `Store.generation` whose tables were found damaged.  Without it, they are moved when
+    they cannot be opened.  None is returned, and nothing moved, when another process has already put
+    new tables in their place.  Vector tables that do not read back are moved too; the others stay.
+    Only the latest damaged folder is kept.  Raises StoreLockedError, StoreFullError.
+    """
+    writer = ProcessLock(index_dir / "writer.lock")
+    with writer.held(timeout), translated("set aside the index", index_dir):
+        is_bad = _opens_not(index_dir, vectors_dir, writer) if seen is None else _is(index_dir, seen)
+        moved = _move(tables_folder(index_dir)) if is_bad else None
+    with ProcessLock(vectors_dir / "vectors.lock").held(timeout), translated("check vectors", vectors_dir):
+        _set_vectors_aside(tables_folder(vectors_dir))
+    return moved
+
+
+# LanceDB is loaded inside these functions because importing this room must not load it.
+
+
+def _opens_not(index_dir: Path, vectors_dir: Path, writer: ProcessLock) -> bool:
+    from mosearch.store._tables import open_tables
+
+    try:
+        with translated("open the index", index_dir):
+            open_tables(index_dir, vectors_dir, writer, timeout=0)
+    except StoreDamagedError:
+        return True
+    return False
+
+
+def _is(index_dir: Path, seen: str) -> bool:
+    try:
+        return generation(index_dir) == seen
+    except StoreDamagedError:
+        return True
+
+
+def _set_vectors_aside(folder: Path) -> None:
+    from mosearch.store._tables import connect
+    from mosearch.store._vectors import SCHEMA_COLUMNS
+
+    def reads_back(name: str) -> bool:
+        try:
+            with translated("read vectors", folder):
+                table = connect(folder).open_table(name)
+                rows = sum(len(batch) for batch in table.search().select(SCHEMA_COLUMNS).to_batches())
+                return rows == int(table.count_rows())
+        except StoreDamagedError:
+            return False
+
+    for path in folder.glob("vectors_*.lance"):
+        if not reads_back(path.stem):
+            _move(path)
+
+
+def _move(path: Path) -> Path:
+    for older in path.parent.glob(f"{_PREFIX}*-{path.name}"):
+        shutil.rmtree(older, ignore_errors=True)
+    target = path.with_name(f"{_PREFIX}{time.strftime('%Y%m%d-%H%M%S')}-{path.name}")
+    path.rename(target)
+    return target

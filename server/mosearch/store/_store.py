@@ -1,0 +1,338 @@
+"""The façade: one workspace's index and the vectors it shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosearch.store._failures import translated
+from mosearch.store._folders import folder_bytes, make_private, tables_folder
+from mosearch.store._globs import matching
+from mosearch.store._locks import ProcessLock
+from mosearch.store._quarantine import quarantine
+from mosearch.store._values import TERM_FIELDS, ChunkTerms, MissingText, MissingTexts, StoreStats
+from mosearch.types import FileRecord, Filters, StoredChunk
+
+if TYPE_CHECKING:
+    from mosearch.store._files import Snapshot
+    from mosearch.store._tables import Tables
+
+T = TypeVar("T")
+
+_TIMEOUT = 10.0
+_ATTEMPTS = 3
+_COMMITTED = "last_commit"
+"""An empty file whose time of change says when the index last changed."""
+
+
+class Store:
+    """Reads and writes one index.
+
+    Any number of threads and processes may read while one writes.  Every method may raise
+    StoreFullError, and StoreDamagedError (then `quarantine` with `seen=generation`, and open again);
+    those that write may raise StoreLockedError.  After `fork`, a child must open its own Store.
+    """
+
+    def __init__(self, index_dir: Path, vectors_dir: Path, tables: Tables, writer: ProcessLock) -> None:
+        self.index_dir = index_dir
+        self.vectors_dir = vectors_dir
+        self._tables = tables
+        self._writer = writer
+        self._vectors_lock = ProcessLock(vectors_dir / "vectors.lock")
+
+    @classmethod
+    def open(cls, index_dir: Path, vectors_dir: Path) -> Store:
+        """Opens the index in `index_dir`, creating it when it is not there.
+
+        Both folders are made private to the user.  Tables lie in a sub-folder named after the schema
+        version, so that another version's tables are neither read nor touched.
+        """
+        from mosearch.store._tables import open_tables
+
+        with translated("open the index", index_dir):
+            for folder in (index_dir, vectors_dir):
+                make_private(folder)
+            writer = ProcessLock(index_dir / "writer.lock")
+            return cls(index_dir, vectors_dir, open_tables(index_dir, vectors_dir, writer, _TIMEOUT), writer)
+
+    def close(self) -> None:
+        """Lets go of the tables; the Store must not be used any more."""
+        del self._tables
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def generation(self) -> str:
+        """Random name of these tables: changes when the index is built from nothing."""
+        return self._tables.generation
+
+    def writer_lock(self, timeout: float = _TIMEOUT) -> AbstractContextManager[None]:
+        """Keeps other processes and threads from writing; the thread that holds it may nest it.
+
+        Every writing method takes it by itself.  Raises StoreLockedError, which names the holder's
+        process, after `timeout` seconds.
+        """
+        return self._writer.held(timeout)
+
+    # Files
+
+    def files(self) -> Mapping[str, FileRecord]:
+        """Path → record of every searchable file, as of now, also when another process wrote last."""
+        with translated("read the list of files", self.index_dir):
+            return self._tables.files.snapshot().by_path
+
+    def commit(
+        self, files: Sequence[FileRecord], chunks: Sequence[StoredChunk], terms: Sequence[ChunkTerms]
+    ) -> None:
+        """Makes these versions of `files` searchable and their former versions invisible, at once.
+
+        `terms[i]` belongs to `chunks[i]`; every chunk belongs to one of `files`, whose `file_id` is new.
+        """
+        if len(terms) != len(chunks):
+            raise ValueError(f"{len(terms)} terms for {len(chunks)} chunks")
+        if not {c.file_id for c in chunks} <= {f.file_id for f in files}:
+            raise ValueError("a chunk belongs to none of the files of this commit")
+        with self._writing("write to the index"):
+            self._tables.chunks.append(chunks, terms)
+            self._tables.files.upsert(files)
+            self._note_commit()
+
+    def touch(self, records: Iterable[FileRecord]) -> None:
+        """Saves another size or time for files whose content is the same.
+
+        Records whose `file_id` is no longer the file's are left out.
+        """
+        with self._writing("write to the index"):
+            known = self._tables.files.snapshot().by_id
+            self._tables.files.upsert([r for r in records if r.file_id in known])
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Takes files out of all results at once; unknown paths are ignored."""
+        with self._writing("remove files from the index"):
+            self._tables.files.remove(paths)
+            self._note_commit()
+
+    # Chunks
+
+    def chunks_of(self, path: str) -> list[StoredChunk]:
+        """The chunks of one file, in order; empty when it is not indexed."""
+
+        def read(snapshot: Snapshot) -> list[StoredChunk]:
+            record = snapshot.by_path.get(path)
+            return self._tables.chunks.of_files([record.file_id], snapshot) if record else []
+
+        return self._consistent(read)
+
+    def chunks_with_digests(self, digests: Collection[str]) -> list[StoredChunk]:
+        """All live chunks that have one of `digests`, by path and place."""
+        keys = [bytes.fromhex(d) for d in dict.fromkeys(digests)]
+        return self._consistent(lambda snapshot: self._tables.chunks.with_digests(keys, snapshot))
+
+    def symbols(self, names: Collection[str], limit: int) -> list[StoredChunk]:
+        """Live chunks whose symbol is one of `names`, upper and lower case being the same."""
+        return self._consistent(lambda snapshot: self._tables.chunks.named(names, limit, snapshot))
+
+    def search_text(
+        self, terms: Sequence[str], boosts: Mapping[str, float], limit: int, filters: Filters
+    ) -> list[tuple[StoredChunk, float]]:
+        """Chunks by the sum over fields of boost times BM25, best first.
+
+        `terms` are analysed as those given to `commit` were; any of them may match.  `boosts` maps
+        names of TERM_FIELDS to factors; fields without one, or with zero, are not searched.
+        """
+        unknown = set(boosts) - set(TERM_FIELDS)
+        if unknown:
+            raise ValueError(f"no such fields: {', '.join(sorted(unknown))}")
+
+        from mosearch.store import _chunks
+
+        def read(snapshot: Snapshot) -> list[tuple[StoredChunk, float]]:
+            within = _within(filters, snapshot)
+            where = _chunks.condition(filters, within)
+            return self._tables.chunks.matching(terms, boosts, limit, where, within)
+
+        return self._consistent(read)
+
+    # Vectors
+
+    def known_digests(self, fingerprint: str, exit: int, digests: Collection[str]) -> set[str]:
+        """Those of `digests` that have a vector of this model at this exit."""
+        with translated("look up vectors", self.vectors_dir):
+            table = self._tables.vectors.find(fingerprint, exit)
+            return {d.hex() for d in table.known([bytes.fromhex(d) for d in digests])} if table else set()
+
+    def missing_texts(self, fingerprint: str, exit: int) -> MissingTexts:
+        """Texts of live chunks that have no vector of this model at this exit."""
+        from mosearch.store import _missing
+
+        with translated("look up vectors", self.vectors_dir):
+            table = self._tables.vectors.find(fingerprint, exit)
+            known = table.all_digests() if table else set()
+        groups = self._consistent(lambda snapshot: _missing.by_file(self._tables.chunks, snapshot, known))
+
+        def read() -> Iterator[MissingText]:
+            for ids, digests in _missing.batches(groups):
+                chunks = self._consistent(partial(self._tables.chunks.of_files, ids))
+                yield from _missing.texts(chunks, digests)
+
+        return MissingTexts(sum(map(len, groups.values())), read)
+
+    def add_vectors(
+        self, fingerprint: str, exit: int, digests: Sequence[str], vectors: NDArray[np.float16]
+    ) -> None:
+        """Saves one unit-length vector per digest, float16 [n, dim]; digests already known are left out."""
+        if vectors.dtype != np.float16 or vectors.ndim != 2 or len(vectors) != len(digests):
+            raise ValueError(f"{vectors.dtype} {vectors.shape} is not float16 [{len(digests)}, dim]")
+        if not np.isfinite(vectors).all():
+            raise ValueError("a vector holds a number that is not finite")
+        places = {bytes.fromhex(d): i for i, d in enumerate(digests)}
+        if not places:
+            return
+        with self._writing_vectors():
+            table = self._tables.vectors.find_or_create(fingerprint, exit, vectors.shape[1])
+            new = places.keys() - table.known(places)
+            if new:
+                table.add(list(new), vectors[[places[d] for d in new]])
+
+    def get_vectors(
+        self, fingerprint: str, exit: int, digests: Collection[str]
+    ) -> dict[str, NDArray[np.float16]]:
+        """Digest → float16 [dim], for those of `digests` that have a vector."""
+        with translated("read vectors", self.vectors_dir):
+            table = self._tables.vectors.find(fingerprint, exit)
+            if table is None:
+                return {}
+            found, matrix = table.get([bytes.fromhex(d) for d in digests])
+            return {d.hex(): row for d, row in zip(found, matrix, strict=True)}
+
+    def search_vectors(
+        self, fingerprint: str, exit: int, query: NDArray[np.floating], limit: int, filters: Filters
+    ) -> list[tuple[StoredChunk, float]]:
+        """Live chunks by cosine similarity to `query` ([dim], any length but zero), best first.
+
+        Of a text that occurs in many files, the first few places are returned.
+        """
+        from mosearch.store import _chunks, _nearest
+
+        direction = np.asarray(query, np.float32)
+        length = float(np.linalg.norm(direction))
+        if direction.ndim != 1 or not np.isfinite(length) or length == 0:
+            raise ValueError(f"a query of shape {direction.shape} and length {length} has no direction")
+
+        def read(snapshot: Snapshot) -> list[tuple[StoredChunk, float]]:
+            table = self._tables.vectors.find(fingerprint, exit)
+            if table is None:
+                return []
+            within = _within(filters, snapshot)
+            where = _chunks.condition(filters, within)
+            return _nearest.nearest(table, self._tables.chunks, direction / length, limit, where, within)
+
+        return self._consistent(read)
+
+    # Care
+
+    def stats(self) -> StoreStats:
+        """Counts and sizes; reads one column of all chunks and lists both folders."""
+
+        def read(snapshot: Snapshot) -> tuple[int, int, int]:
+            chunks = self._tables.chunks
+            live = chunks.live_rows(snapshot)
+            return len(snapshot.by_path), live, chunks.rows() - live
+
+        files, live, dead = self._consistent(read)
+        with translated("count vectors", self.vectors_dir):
+            vectors = {key: table.rows() for key, table in self._tables.vectors.all().items()}
+            return StoreStats(
+                files=files,
+                chunks=live,
+                dead_chunks=dead,
+                vectors=vectors,
+                index_bytes=folder_bytes(self.index_dir),
+                vectors_bytes=folder_bytes(self.vectors_dir),
+                last_commit=self._last_commit(),
+            )
+
+    def sweep(self) -> int:
+        """Deletes the rows of dead chunks and returns their number."""
+        with self._writing("sweep the index"):
+            return self._tables.chunks.delete_dead(self._tables.files.snapshot())
+
+    def maintenance_due(self) -> bool:
+        """Whether `optimize` would now pay: many small writes, or many dead rows."""
+        from mosearch.store import _maintenance
+
+        with translated("inspect the index", self.index_dir):
+            return _maintenance.is_due(self._tables)
+
+    def optimize(self, ann_rows: int = 20_000) -> bool:
+        """Sweeps, merges small writes, brings the indices up to date, and drops versions a minute old.
+
+        Vector tables of `ann_rows` rows or more get an approximate index.  Others may read and write
+        meanwhile.  Returns False when another process is already at it.
+        """
+        from mosearch.store import _maintenance
+
+        self.sweep()
+        with translated("optimize the index", self.index_dir):
+            return _maintenance.optimize(
+                self._tables, self._writer, self.index_dir, self.vectors_dir, ann_rows
+            )
+
+    quarantine = staticmethod(quarantine)
+
+    # Helpers
+
+    def _note_commit(self) -> None:
+        (tables_folder(self.index_dir) / _COMMITTED).touch()
+
+    def _last_commit(self) -> float | None:
+        try:
+            return (tables_folder(self.index_dir) / _COMMITTED).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def _writing(self, action: str) -> Iterator[None]:
+        with self._writer.held(_TIMEOUT), translated(action, self.index_dir):
+            yield
+
+    @contextmanager
+    def _writing_vectors(self) -> Iterator[None]:
+        with self._vectors_lock.held(_TIMEOUT), translated("write vectors", self.vectors_dir):
+            yield
+
+    def _consistent(self, read: Callable[[Snapshot], T]) -> T:
+        """What `read` returns for a list of files that stayed the same meanwhile.
+
+        Without this, a reader could look for a version of a file that was replaced and swept since.
+        """
+        files = self._tables.files
+        with translated("read the index", self.index_dir):
+            for _ in range(_ATTEMPTS):
+                snapshot = files.snapshot()
+                result = read(snapshot)
+                if files.version() == snapshot.version:
+                    break
+            return result
+
+
+def _within(filters: Filters, snapshot: Snapshot) -> Snapshot:
+    """The files whose paths `filters` allow."""
+    if not filters.path_globs:
+        return snapshot
+    paths = matching(snapshot.by_path, filters.path_globs)
+    return replace(snapshot, by_path={path: snapshot.by_path[path] for path in paths})

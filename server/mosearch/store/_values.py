@@ -1,0 +1,64 @@
+"""Value types of the store's interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class ChunkTerms(NamedTuple):
+    """What full-text search sees of one chunk: per field, analysed terms separated by spaces.
+
+    The order of terms is not kept; repetitions count.
+    """
+
+    symbol: str = ""
+    path: str = ""
+    signature: str = ""
+    docstring: str = ""
+    body: str = ""
+
+
+TERM_FIELDS = ChunkTerms._fields
+
+
+class MissingText(NamedTuple):
+    """A text that waits for its vector."""
+
+    digest: str
+    text: str
+    """What the encoder shall see: `Chunk.encoder_text`."""
+    language: str
+
+
+class MissingTexts:
+    """Texts that wait for a vector, each once, those of the files changed last first.
+
+    They are read while one iterates; files that were replaced meanwhile are passed over.
+    """
+
+    def __init__(self, total: int, read: Callable[[], Iterator[MissingText]]) -> None:
+        self.total = total
+        self._read = read
+
+    def __iter__(self) -> Iterator[MissingText]:
+        return self._read()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """What the store holds now."""
+
+    files: int
+    chunks: int
+    """Live chunks: those that searches can return."""
+    dead_chunks: int
+    """Rows of replaced or removed files, not yet swept."""
+    vectors: Mapping[tuple[str, int], int]
+    """(first 16 characters of the model fingerprint, exit) → number of vectors, dead ones included."""
+    index_bytes: int
+    vectors_bytes: int
+    """Bytes on disk of the folder that worktrees share."""
+    last_commit: float | None
+    """Seconds since the epoch; None before the first commit."""
