@@ -25,13 +25,14 @@ from mosearch.errors import (
 from mosearch.indexer import Cancel, Progress
 from mosearch.searcher import Searcher
 from mosearch.settings import Settings, cache_dir
-from mosearch.store import Store, StoreStats
+from mosearch.store import Store, StoreStats, quarantine
 from mosearch.text import digest
 from mosearch.types import (
     Chunk,
     Filters,
     IndexReport,
     ModelInfo,
+    ParsedFile,
     Priority,
     SearchResult,
     StoredChunk,
@@ -70,7 +71,8 @@ class Status:
             "index_exit": self.index_exit,
             "rerank_exit": self.rerank_exit,
             "device": self.device,
-            "bytes": self.stats.bytes_on_disk,
+            "bytes": self.stats.index_bytes + self.stats.vectors_bytes,
+            "last_commit": self.stats.last_commit,
         }
 
 
@@ -129,7 +131,6 @@ class Engine:
             known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
             embedded, warning = self._embed(progress, cancel)
             if self.store.maintenance_due():
-                self.store.sweep()
                 self.store.optimize()
         return replace(
             self.report(warning),
@@ -179,7 +180,7 @@ class Engine:
             chunks = parsing.parse(data, parsing.language_of(path, data[:256]), path).chunks
         else:
             chunks = tuple(stored.chunk for stored in self._stored_chunks(path))
-        chunk = parsing.chunk_at(chunks, start_line)
+        chunk = parsing.chunk_at(ParsedFile("", chunks), start_line)
         if chunk is None:
             raise QueryError(f"{path}:{start_line + 1} is blank or beyond the end; point at a line of code.")
         return StoredChunk(path, 0, chunk)
@@ -209,7 +210,7 @@ class Engine:
             index_dir=self.index_dir,
             files=report.files,
             chunks=report.chunks,
-            pending=self.store.missing_texts(self.model.fingerprint, self.index_exit).total,
+            pending=len(self.store.missing_digests(self.model.fingerprint, self.index_exit)),
             skipped=report.skipped,
             model=self.model,
             index_exit=self.index_exit,
@@ -305,7 +306,7 @@ class Engine:
         try:
             return Store.open(self.index_dir, self._vectors_dir)
         except StoreDamagedError:
-            Store.quarantine(self.index_dir, self._vectors_dir)
+            quarantine(self.index_dir, self._vectors_dir)
             return Store.open(self.index_dir, self._vectors_dir)
 
 

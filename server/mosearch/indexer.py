@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +18,9 @@ from typing import Protocol
 from mosearch import parsing, ranking, workspace
 from mosearch.encoder import EncoderClient
 from mosearch.errors import CancelledError, ParseError
-from mosearch.store import ChunkTerms, MissingText, Store
+from mosearch.store import ChunkTerms, Store
 from mosearch.types import (
+    Chunk,
     FileRecord,
     FileStat,
     ParsedFile,
@@ -44,6 +45,8 @@ _COMMIT_FILES = 250
 
 # Texts per round trip to the encoder and per write of vectors; a crash repeats at most this many.
 _EMBED_TEXTS = 256
+# Texts read from the store at a time: one look-up costs a scan of a column, whatever it asks for.
+_LOOKUP_TEXTS = 4096
 
 # A file written this recently may change again without its time stamp moving on.
 _UNSETTLED_NS = 1_000_000_000
@@ -216,32 +219,29 @@ def embed_missing(
 
     `encoder` is called only when there is something to embed.  The caller holds the writer lock.
     """
-    missing = store.missing_texts(fingerprint, exit)
-    total = missing.total
+    missing = sorted(store.missing_digests(fingerprint, exit))
     sent = 0
-    for batch in _batches(missing, _EMBED_TEXTS):
+    for chunks in _texts(store, missing):
         if cancel.is_set():
             raise CancelledError("Indexing was cancelled; what is done so far is kept.")
-        progress("embed", sent, total)
+        progress("embed", sent, len(missing))
         vectors = encoder().encode(
-            [item.text for item in batch],
+            [chunk.encoder_text for chunk in chunks],
             "code",
             (exit,),
             priority=priority,
-            languages=[item.language for item in batch],
+            languages=[chunk.language for chunk in chunks],
         )
-        store.add_vectors(fingerprint, exit, [item.digest for item in batch], vectors[exit])
-        sent += len(batch)
-    progress("embed", sent, total)
+        store.add_vectors(fingerprint, exit, [chunk.digest for chunk in chunks], vectors[exit])
+        sent += len(chunks)
+    progress("embed", len(missing), len(missing))
     return sent
 
 
-def _batches(items: Iterable[MissingText], size: int) -> Iterator[list[MissingText]]:
-    batch: list[MissingText] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _texts(store: Store, digests: Sequence[str]) -> Iterator[list[Chunk]]:
+    """One chunk for each digest, as many at a time as are embedded together."""
+    for start in range(0, len(digests), _LOOKUP_TEXTS):
+        stored = store.chunks_with_digests(digests[start : start + _LOOKUP_TEXTS])
+        chunks = list({item.chunk.digest: item.chunk for item in stored}.values())
+        for first in range(0, len(chunks), _EMBED_TEXTS):
+            yield chunks[first : first + _EMBED_TEXTS]

@@ -22,7 +22,8 @@ Exit codes: 0 success (also when nothing was found), 1 unexpected failure or a f
 2 wrong usage, 3 the index cannot be read or written, 4 no encoder where one is needed, 130 interrupted.
 """
 
-Command = Callable[..., Any]
+_Command = Callable[..., Any]
+_Decorator = Callable[[_Command], _Command]
 
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,7 +60,7 @@ def _fail(name: str, message: str, code: int, as_json: bool) -> None:
     sys.exit(code)
 
 
-def _root_option(command: Command) -> Command:
+def _root_option(command: _Command) -> _Command:
     return click.option(
         "--root",
         type=click.Path(path_type=Path),
@@ -68,19 +69,20 @@ def _root_option(command: Command) -> Command:
     )(command)
 
 
-def _json_option(command: Command) -> Command:
+def _json_option(command: _Command) -> _Command:
     return click.option("--json", "as_json", is_flag=True, help="Answer in JSON on standard output.")(command)
 
 
-def _search_options(command: Command) -> Command:
-    for option in (
+def _search_options(command: _Command) -> _Command:
+    options: tuple[_Decorator, ...] = (
         click.option("--no-rerank", is_flag=True, help="Leave the deeper exit out."),
         click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only files that match."),
         click.option("--lang", "languages", multiple=True, metavar="LANG", help="Only this language."),
         click.option("-n", "limit", type=click.IntRange(1, 1000), help="Number of hits; default 10."),
         _json_option,
         _root_option,
-    ):
+    )
+    for option in options:
         command = option(command)
     return command
 

@@ -143,7 +143,8 @@ def _print_hit(console: Console, root: Path, number: int, hit: Hit) -> None:
 
 def _hit_line(hit: Hit) -> str:
     chunk = hit.chunk
-    return f"{_printable(hit.path)}:{chunk.start_line + 1}-{chunk.end_line + 1}: {_qualified(hit)} ({hit.score:.3f})"
+    place = f"{_printable(hit.path)}:{chunk.start_line + 1}-{chunk.end_line + 1}"
+    return f"{place}: {_qualified(hit)} ({hit.score:.3f})"
 
 
 def _qualified(hit: Hit) -> str:
@@ -178,6 +179,10 @@ def _counts(skipped: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in skipped.items())
 
 
+def _megabytes(status: Status) -> str:
+    return f"{(status.stats.index_bytes + status.stats.vectors_bytes) / 1e6:.1f}"
+
+
 def _summary(report: IndexReport) -> str:
     return f"{report.files:,} files, {report.chunks:,} chunks"
 
@@ -186,7 +191,7 @@ def print_status(status: Status) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = [
         ("root", str(status.root)),
-        ("index", f"{status.index_dir} ({status.stats.bytes_on_disk / 1e6:.1f} MB)"),
+        ("index", f"{status.index_dir} ({_megabytes(status)} MB)"),
         ("files", f"{status.files:,}"),
         ("chunks", f"{status.chunks:,}, {status.pending:,} of them without a vector yet"),
         ("left out", _counts(status.skipped) or "none"),

@@ -28,7 +28,7 @@ from mosearch.errors import MosearchError, QueryError, UsageError
 from mosearch.lsp import wire
 from mosearch.lsp.folder import Folder
 from mosearch.lsp.progress import ProgressReporter
-from mosearch.types import Filters, SearchResult
+from mosearch.types import Filters, Hit, SearchResult
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -80,7 +80,7 @@ class Server(LanguageServer):
 
 def _converter() -> cattrs.Converter:
     """pygls turns parameters of unknown methods into named tuples; ours stay plain JSON objects."""
-    converter = default_converter()
+    converter: cattrs.Converter = default_converter()  # type: ignore[no-untyped-call]
     for message in (JsonRPCRequestMessage, JsonRPCNotification):
         converter.register_structure_hook(message, lambda values, cls: cls(**values))
     return converter
@@ -239,7 +239,7 @@ def status(ls: Server) -> dict[str, Any]:
 
 def symbols(ls: Server, query: str) -> list[lsp.WorkspaceSymbol]:
     """`workspace/symbol`, answered by meaning as well as by name."""
-    found = []
+    found: list[tuple[float, Path, Hit]] = []
     for folder in ls.folders.values():
         engine = folder.engine()
         result = engine.search(query.removeprefix("?"), _SYMBOL_LIMIT, Filters())

@@ -119,7 +119,7 @@ def lines_range(chunk: Chunk) -> lsp.Range:
 
 
 def to_uri(root: Path, path: str) -> str:
-    uri = uris.from_fs_path(str(root / path))
+    uri: str | None = uris.from_fs_path(str(root / path))
     if uri is None:
         raise QueryError(f"{root / path} cannot be written as a URI.")
     return uri
