@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
@@ -66,7 +67,7 @@ class _Builder:
         self._language = language
         self._root = found.root
         self._comments = found.comments
-        self._newlines = [index for index, byte in enumerate(source) if byte == 10]
+        self._newlines = [match.start() for match in re.finditer(b"\n", source)]
 
     def build(self) -> tuple[Chunk, ...]:
         chunks = list(self._remainder())

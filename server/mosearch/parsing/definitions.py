@@ -255,7 +255,9 @@ class _Leads:
     def _leads_to(self, target: int, start: int, end: int, capture: str) -> bool:
         source = self._source
         gap = source[end:target]
-        if gap.strip(b"; \t\r\n" if capture == "lead" else None) or gap.count(b"\n") > 1:
+        # `/** … */`, unless it heads the file, is meant for what follows even after a blank line.
+        is_doc = capture == "comment" and start > 0 and source.startswith(b"/**", start)
+        if gap.strip(b"; \t\r\n" if capture == "lead" else None) or gap.count(b"\n") > 1 + is_doc:
             return False
         if capture != "comment":
             return True
@@ -302,6 +304,6 @@ def _place_docs(source: bytes, matches: list[Match], root: Definition) -> None:
 def _demote_empty_modules(root: Definition) -> None:
     """A module that says nothing and only holds types (`module Net; class Pool`) is but a scope."""
     for each in walk(root):
-        if each.capture == "module" and each.children and not each.docstring:
-            if not any(child.is_function for child in each.children):
-                each.capture = "namespace"
+        holds_types_only = each.children and not any(child.is_function for child in each.children)
+        if each.capture == "module" and holds_types_only and not each.docstring:
+            each.capture = "namespace"

@@ -16,12 +16,14 @@ _QUOTES = "\"'`"
 _NO_CONTAINER = frozenset(
     {"module", "exports", "prototype", "this", "self", "window", "globalThis", "global"}
 )
-_SIGNATURE_END = re.compile(r"\s*(?:=>|->|[={:;,(\\]|\bdo|\bis|\bwhere)$")
+_SIGNATURE_END = re.compile(r"\s*(?:=>|->|[={:;,(\\]|\bdo|\bis|\bwhere|\bend)$")
 _SPACES = re.compile(r"\s+")
 _LITERAL = re.compile(r"^[A-Za-z~]*(\"\"\"|'''|\"|')(.*?)\1?$", re.DOTALL)
-_COMMENT_OPEN = re.compile(r"^(?:/\*+!?|///?[/!]?|#+!?|-- ?[|^]|--+|\{-[|]?|;+|%+)[ \t]?|(?:\*+/|-\})$")
+_COMMENT_MARK = re.compile(
+    r"^(?:/\*+!?|///?[/!]?|#+!?|--\[\[|-- ?[|^]|--+|\{-[|]?|;+|%+)[ \t]?|(?:\*+/|-\}|\]\])$"
+)
 _XML_DOC = re.compile(r"</?(?:summary|remarks|returns|param|typeparam|value|exception|para|see|c)\b[^<>]*>")
-_COMMENT_LINE = re.compile(r"^\s*\*(?!/)[ \t]?")
+_BLOCK_LINE = re.compile(r"^\s*\*(?!/)[ \t]?")
 
 
 def decode(data: bytes) -> str:
@@ -65,13 +67,15 @@ def signature(declaration: str) -> str:
 
 def comment_text(comments: list[str]) -> str:
     """The prose of neighbouring comments, without their markers."""
-    lines = []
+    lines: list[str] = []
     for comment in comments:
         text = comment.strip()
-        for _ in range(2):  # once for what opens, once for what closes
-            text = _COMMENT_OPEN.sub("", text, count=1)
-        block = comment.lstrip().startswith("/*")
-        lines += [_COMMENT_LINE.sub("", line) if block else line for line in text.splitlines()]
+        if text.startswith(("/*", "{-", "--[[")):
+            for _ in range(2):  # once for what opens, once for what closes
+                text = _COMMENT_MARK.sub("", text, count=1).rstrip()
+            lines += [_BLOCK_LINE.sub("", line) for line in text.splitlines()]
+        else:
+            lines += [_COMMENT_MARK.sub("", line.strip(), count=1) for line in text.splitlines()]
     text = _XML_DOC.sub("", "\n".join(lines))
     return inspect.cleandoc(text)[:DOCSTRING_CHARS].strip()
 
