@@ -70,8 +70,8 @@ _GENERATED_NAMES = frozenset(
 _GENERATED_COMMENT = re.compile(
     rb"""(?xim)
     ^[ \t]* (?: // | \# | /\* | \* | -- | ; | <!-- | % | \(\* | \{- ) [^\n]*?
-    (?: \bgenerated\b [^\n]* \bdo\ not\ (?:edit|modify)\b
-      | \bdo\ not\ (?:edit|modify)\b [^\n]* \bgenerated\b
+    (?: \b(?:auto-?)?generated\b [^\n]* \bdo\ not\ (?:edit|modify)\b
+      | \bdo\ not\ (?:edit|modify)\b [^\n]* \b(?:auto-?)?generated\b
       | (?<![\w.`'"]) @generated (?![\w`'"])
       | <auto-?generated\b
     )"""

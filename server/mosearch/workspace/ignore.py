@@ -1,4 +1,5 @@
 # Strings, not Path objects: these functions are asked for every entry of a tree.
+# ruff: noqa: PTH114, PTH118, PTH206
 """Which entries of a workspace are left out: git's rules, `.mosearchignore`, and defaults.
 
 At each level of the tree the strongest rule that matches an entry decides, and what lies below an
@@ -262,7 +263,7 @@ class IgnoreRules:
         return self._with_own_files(level, _markers_in(root))
 
     def _hides_everything(self, level: Level) -> bool:
-        """As `build/**` does to a root `build`; where a rule takes something back in, it is left to choose."""
+        """As `build/**` does to a root `build`.  A rule that takes something back in shows a choice: no."""
         if any(rules.patterns.has_negation for rules in (*level.own_rules, *level.git_rules)):
             return False
         return self.verdict(level, _ANY_NAME, True) is Verdict.IGNORED

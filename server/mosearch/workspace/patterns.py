@@ -21,6 +21,8 @@ _UTF8_BOM = b"\xef\xbb\xbf"
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _STAR = "*"
 
+_Fold = Callable[[str], str]
+
 _POSIX_CLASSES = {
     "alnum": string.ascii_letters + string.digits,
     "alpha": string.ascii_letters,
@@ -151,7 +153,7 @@ def _group(ignores: bool, patterns: list[_Pattern], ignore_case: bool) -> _Group
 def _matcher(patterns: list[_Pattern], ignore_case: bool) -> _Matcher | None:
     if not patterns:
         return None
-    fold: Callable[[str], str] = (lambda text: text.translate(_LOWER)) if ignore_case else str
+    fold: _Fold = _lower if ignore_case else str
     names = [pattern.glob for pattern in patterns if not pattern.anchored]
     literals = {glob for glob in names if not _has_glob(glob)}
     suffixes = {glob for glob in names if glob[0] == "*" and not _has_glob(glob[1:])}
@@ -160,24 +162,23 @@ def _matcher(patterns: list[_Pattern], ignore_case: bool) -> _Matcher | None:
     return _Matcher(
         names=frozenset(map(fold, literals)),
         suffixes=tuple(fold(glob[1:]) for glob in suffixes),
-        name_regex=_any_of(others, ignore_case, whole_path=False),
-        path_regex=_any_of(paths, ignore_case, whole_path=True),
+        name_regex=_any_of(others, fold, whole_path=False),
+        path_regex=_any_of(paths, fold, whole_path=True),
     )
+
+
+def _lower(key: str) -> str:
+    return key.translate(_LOWER)
 
 
 def _has_glob(text: str) -> bool:
     return any(char in _GLOB for char in text)
 
 
-def _any_of(globs: Iterable[str], ignore_case: bool, *, whole_path: bool) -> re.Pattern[str] | None:
+def _any_of(globs: Iterable[str], fold: _Fold, *, whole_path: bool) -> re.Pattern[str] | None:
     numbers = itertools.count()
-    regexes = [regex for glob in globs if (regex := _translate(glob, whole_path, numbers)) is not None]
-    if not regexes:
-        return None
-    flags = re.DOTALL | re.ASCII
-    if ignore_case:
-        flags |= re.IGNORECASE
-    return re.compile("|".join(regexes), flags)
+    regexes = [regex for glob in globs if (regex := _translate(glob, fold, whole_path, numbers)) is not None]
+    return re.compile("|".join(regexes), re.DOTALL) if regexes else None
 
 
 @dataclass(slots=True)
@@ -188,9 +189,9 @@ class _Section:
     tokens: list[str]
 
 
-def _translate(glob: str, whole_path: bool, numbers: Iterator[int]) -> str | None:
+def _translate(glob: str, fold: _Fold, whole_path: bool, numbers: Iterator[int]) -> str | None:
     """A regular expression for one glob; None if git's matcher would never match it."""
-    sections = _sections(glob, whole_path)
+    sections = _sections(glob, fold, whole_path)
     if sections is None:
         return None
     first, *rest = sections
@@ -202,7 +203,7 @@ def _translate(glob: str, whole_path: bool, numbers: Iterator[int]) -> str | Non
     return regex
 
 
-def _sections(glob: str, whole_path: bool) -> list[_Section] | None:
+def _sections(glob: str, fold: _Fold, whole_path: bool) -> list[_Section] | None:
     """Split at each `**` that spans folders; a token is a regex for one byte, or `_STAR`."""
     # git compares the part before the first special character by itself and starts its matcher
     # after it, so that a `**` there counts as leading: `a**/b` is `a`, then `**/b`.
@@ -226,7 +227,7 @@ def _sections(glob: str, whole_path: bool) -> list[_Section] | None:
                 tokens.append(_STAR)
             i = end
         elif char == "[":
-            parsed = _bracket(glob, i + 1)
+            parsed = _bracket(glob, i + 1, fold)
             if parsed is None:
                 return None
             regex, i = parsed
@@ -237,7 +238,7 @@ def _sections(glob: str, whole_path: bool) -> list[_Section] | None:
             tokens.append(re.escape(glob[i + 1]))
             i += 2
         else:
-            tokens.append("[^/]" if char == "?" else re.escape(char))
+            tokens.append("[^/]" if char == "?" else re.escape(fold(char)))
             i += 1
     return sections
 
@@ -270,10 +271,11 @@ def _atomic(regex: str, numbers: Iterator[int]) -> str:
     return f"(?=(?P<{name}>{regex}))(?P={name})"
 
 
-def _bracket(glob: str, i: int) -> tuple[str, int] | None:
+def _bracket(glob: str, i: int, fold: _Fold) -> tuple[str, int] | None:
     """The set that starts after the `[` before `i`: its regex and the index after its `]`.
 
-    None if it is not closed or names an unknown class: git then matches nothing.
+    None if it is not closed or names an unknown class: git then matches nothing.  Where case does not
+    count, git lowers the name but neither an escaped character nor a single one in a set.
     """
     negated = glob[i : i + 1] in ("!", "^")
     i += negated
@@ -285,7 +287,8 @@ def _bracket(glob: str, i: int) -> tuple[str, int] | None:
         char = glob[i]
         if char == "-" and previous and i + 1 < len(glob) and glob[i + 1] != "]":
             i += 2 if glob[i + 1] == "\\" else 1
-            members.update(map(chr, range(ord(previous), ord(glob[i : i + 1] or "\0") + 1)))
+            span = map(chr, range(ord(previous), ord(glob[i : i + 1] or "\0") + 1))
+            members.update(itertools.chain.from_iterable((char, fold(char)) for char in span))
             previous = ""
         elif char == "[" and glob[i + 1 : i + 2] == ":":
             close = glob.find("]", i + 2)
@@ -298,7 +301,7 @@ def _bracket(glob: str, i: int) -> tuple[str, int] | None:
                 named = _POSIX_CLASSES.get(glob[i + 2 : close - 1])
                 if named is None:
                     return None
-                members.update(named)
+                members.update(named, fold(named))
                 previous = ""
                 i = close
         else:

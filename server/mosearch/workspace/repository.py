@@ -1,4 +1,5 @@
-# Strings throughout, as in the code that asks.
+# Strings, not Path objects: these functions are asked for every entry of a tree.
+# ruff: noqa: PTH111, PTH112, PTH113, PTH117, PTH118, PTH120, PTH123
 """What git knows of a folder: which repository it belongs to, its settings, its tracked files.
 
 The repository is found by reading `.git`, so that it works without git; settings and tracked files

@@ -1,3 +1,5 @@
+# Strings, not Path objects: these functions are asked for every entry of a tree.
+# ruff: noqa: PTH118
 """The files of a workspace, found by walking it once."""
 
 from __future__ import annotations
