@@ -25,7 +25,7 @@ from mosearch.errors import (
 from mosearch.indexer import Cancel, Progress
 from mosearch.searcher import Searcher
 from mosearch.settings import Settings, cache_dir
-from mosearch.store import Store, StoreStats, quarantine
+from mosearch.store import Store, StoreStats
 from mosearch.text import digest
 from mosearch.types import (
     Chunk,
@@ -95,10 +95,15 @@ class Engine:
         self.store = self._open_store()
         self._client: EncoderClient | None = None
         self._encoder_trouble = ""
+        self._closed = False
         self._encoder_lock = threading.Lock()
         self._update_lock = threading.Lock()
 
     def close(self) -> None:
+        """Let go of the store and the encoder; may be called again."""
+        if self._closed:
+            return
+        self._closed = True
         with self._encoder_lock:
             if self._client is not None:
                 self._client.close()
@@ -210,7 +215,7 @@ class Engine:
             index_dir=self.index_dir,
             files=report.files,
             chunks=report.chunks,
-            pending=len(self.store.missing_digests(self.model.fingerprint, self.index_exit)),
+            pending=self.store.missing_texts(self.model.fingerprint, self.index_exit).total,
             skipped=report.skipped,
             model=self.model,
             index_exit=self.index_exit,
@@ -306,7 +311,7 @@ class Engine:
         try:
             return Store.open(self.index_dir, self._vectors_dir)
         except StoreDamagedError:
-            quarantine(self.index_dir, self._vectors_dir)
+            Store.quarantine(self.index_dir, self._vectors_dir)
             return Store.open(self.index_dir, self._vectors_dir)
 
 

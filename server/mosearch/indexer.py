@@ -12,15 +12,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from mosearch import parsing, ranking, workspace
 from mosearch.encoder import EncoderClient
 from mosearch.errors import CancelledError, ParseError
-from mosearch.store import ChunkTerms, Store
+from mosearch.store import ChunkTerms, MissingText, MissingTexts, Store
 from mosearch.types import (
-    Chunk,
     FileRecord,
     FileStat,
     ParsedFile,
@@ -45,8 +45,6 @@ _COMMIT_FILES = 250
 
 # Texts per round trip to the encoder and per write of vectors; a crash repeats at most this many.
 _EMBED_TEXTS = 256
-# Texts read from the store at a time: one look-up costs a scan of a column, whatever it asks for.
-_LOOKUP_TEXTS = 4096
 
 # A file written this recently may change again without its time stamp moving on.
 _UNSETTLED_NS = 1_000_000_000
@@ -219,29 +217,26 @@ def embed_missing(
 
     `encoder` is called only when there is something to embed.  The caller holds the writer lock.
     """
-    missing = sorted(store.missing_digests(fingerprint, exit))
+    missing = store.missing_texts(fingerprint, exit)
     sent = 0
-    for chunks in _texts(store, missing):
+    for batch in _batches(missing, _EMBED_TEXTS):
+        progress("embed", sent, missing.total)
         if cancel.is_set():
             raise CancelledError("Indexing was cancelled; what is done so far is kept.")
-        progress("embed", sent, len(missing))
         vectors = encoder().encode(
-            [chunk.encoder_text for chunk in chunks],
+            [item.text for item in batch],
             "code",
             (exit,),
             priority=priority,
-            languages=[chunk.language for chunk in chunks],
+            languages=[item.language for item in batch],
         )
-        store.add_vectors(fingerprint, exit, [chunk.digest for chunk in chunks], vectors[exit])
-        sent += len(chunks)
-    progress("embed", len(missing), len(missing))
+        store.add_vectors(fingerprint, exit, [item.digest for item in batch], vectors[exit])
+        sent += len(batch)
+    progress("embed", sent, missing.total)
     return sent
 
 
-def _texts(store: Store, digests: Sequence[str]) -> Iterator[list[Chunk]]:
-    """One chunk for each digest, as many at a time as are embedded together."""
-    for start in range(0, len(digests), _LOOKUP_TEXTS):
-        stored = store.chunks_with_digests(digests[start : start + _LOOKUP_TEXTS])
-        chunks = list({item.chunk.digest: item.chunk for item in stored}.values())
-        for first in range(0, len(chunks), _EMBED_TEXTS):
-            yield chunks[first : first + _EMBED_TEXTS]
+def _batches(texts: MissingTexts, size: int) -> Iterator[list[MissingText]]:
+    items = iter(texts)
+    while batch := list(islice(items, size)):
+        yield batch

@@ -1,0 +1,110 @@
+"""Fixtures that several rooms' tests share.
+
+The runtime folder, which holds sockets, lies directly under the system's temporary folder, because
+the path of a Unix socket must be short.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+from mosearch.encoder import ExitConfig, ModelConfig
+from mosearch.mose import MultiExitEncoder, save_model
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+@pytest.fixture(scope="session")
+def shared_runtime() -> Iterator[Path]:
+    """A runtime folder for all tests, so that they share one host for each model."""
+    runtime = Path(tempfile.mkdtemp(prefix="ms-"))
+    yield runtime
+    _end_hosts(runtime)
+
+
+@pytest.fixture(autouse=True)
+def private_folders(tmp_path: Path, shared_runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the user's index, settings or encoder host, nor another test's index."""
+    monkeypatch.setenv("MOSEARCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MOSEARCH_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("MOSEARCH_RUNTIME_DIR", str(shared_runtime))
+
+
+@pytest.fixture
+def private_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A runtime folder for one test that kills hosts or counts processes."""
+    runtime = Path(tempfile.mkdtemp(prefix="ms-"))
+    monkeypatch.setenv("MOSEARCH_RUNTIME_DIR", str(runtime))
+    yield runtime
+    _end_hosts(runtime)
+
+
+def _end_hosts(runtime: Path) -> None:
+    for process in hosts_in(runtime):
+        process.kill()
+    shutil.rmtree(runtime, ignore_errors=True)
+
+
+def hosts_in(runtime: Path) -> list[psutil.Process]:
+    """The encoder hosts that serve a runtime folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "mosearch.mose" in command and any(str(runtime) in part for part in command):
+            found.append(process)
+    return found
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with random weights and exits 0, 1 and 2: real in every part, and fast."""
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = _tokenizer(Path(__file__).parent.parent / "server" / "mosearch")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = ModelConfig(
+        name="tiny",
+        architecture="bert",
+        hidden_size=32,
+        layers=2,
+        heads=4,
+        intermediate_size=64,
+        vocab_size=tokenizer.get_vocab_size(),
+        max_positions=64,
+        dim=32,
+        exits=(ExitConfig(0), ExitConfig(1, head="linear"), ExitConfig(2, head="linear")),
+        index_exit=1,
+        rerank_exit=2,
+        max_tokens=64,
+        split_identifiers=True,
+    )
+    torch.manual_seed(7)
+    save_model(MultiExitEncoder(config), folder)
+    return folder
+
+
+def _tokenizer(sources: Path) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=2000, special_tokens=SPECIAL, show_progress=False)
+    tokenizer.train([str(path) for path in sources.glob("*.py")], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return tokenizer
+
+
+@pytest.fixture
+def use_tiny_model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Commands and servers started by the test use the tiny model."""
+    monkeypatch.setenv("MOSEARCH_MODEL", str(tiny_model))
+    monkeypatch.setenv("MOSEARCH_DEVICE", "cpu")
+    return tiny_model

@@ -1,0 +1,315 @@
+"""The engine on real folders, with a real store and a real encoder host."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mosearch.engine import Engine
+from mosearch.errors import CancelledError, QueryError, RootError, SettingsError
+from mosearch.settings import load_settings
+from mosearch.types import Filters
+
+SOURCES = {
+    "src/net/client.py": '''"""HTTP client."""
+
+import time
+
+LIMIT = 3
+
+
+class Client:
+    """Talks to one server."""
+
+    def send(self, request):
+        """Send a request and retry when the server is busy."""
+        for attempt in range(LIMIT):
+            answer = self.transport(request)
+            if answer.status != 503:
+                return answer
+            time.sleep(2 ** attempt)
+        raise TimeoutError(request)
+
+    def close(self):
+        """Close the connection pool."""
+        self.pool.clear()
+        self.transport = None
+        return True
+''',
+    "src/net/server.js": """
+/** Send a request again while the server is busy. */
+function sendWithRetry(request) {
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const answer = transport(request);
+    if (answer.status !== 503) return answer;
+  }
+}
+""",
+    "src/store.go": """package store
+
+// Checksum adds up all bytes of the block.
+func Checksum(block []byte) uint32 {
+	var sum uint32
+	for _, b := range block {
+		sum += uint32(b)
+	}
+	return sum
+}
+""",
+    "README.md": "# Example\n\nHow to install it.\n\n## Configuration\n\nAttempts are a constant.\n",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    for name, text in SOURCES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def open_engine(use_tiny_model: Path) -> Iterator[Callable[[Path], Engine]]:  # noqa: ARG001
+    engines: list[Engine] = []
+
+    def open_(root: Path) -> Engine:
+        engines.append(Engine(root, load_settings(root)))
+        return engines[-1]
+
+    yield open_
+    for engine in engines:
+        engine.close()
+
+
+def test_everything_is_embedded_once(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    first = engine.update()
+    assert first.files == 4
+    assert first.embedded == len(set(_digests(engine)))
+    assert first.chunks >= 7
+    second = engine.update()
+    assert (second.embedded, second.changed_files, second.removed_files) == (0, 0, 0)
+    reopened = open_engine(root)
+    assert reopened.update().embedded == 0
+
+
+def test_renaming_a_folder_embeds_nothing(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    before = engine.update()
+    (root / "src").rename(root / "lib")
+    after = engine.update()
+    assert after.embedded == 0
+    assert after.reused == 7
+    assert after.chunks == before.chunks
+    assert all(path.startswith(("lib/", "README")) for path in engine.store.files())
+
+
+def test_editing_one_function_embeds_it_alone(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    engine.update()
+    path = root / "src/store.go"
+    path.write_text(path.read_text().replace("sum += uint32(b)", "sum ^= uint32(b)"))
+    report = engine.update()
+    assert report.embedded == 1
+    hits = engine.search("checksum", 3).hits
+    assert "^=" in hits[0].chunk.text
+
+
+def test_going_back_to_an_earlier_text_embeds_nothing(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    path = root / "src/store.go"
+    original = path.read_text()
+    path.write_text(original.replace("uint32", "uint64"))
+    assert engine.update().embedded > 0
+    path.write_text(original)
+    assert engine.update().embedded == 0
+    assert "uint32" in engine.search("Checksum", 1).hits[0].chunk.text
+
+
+def test_a_worktree_shares_vectors(root: Path, tmp_path: Path, open_engine: Callable[[Path], Engine]) -> None:
+    copy = tmp_path / "copy"
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        [*identity, "commit", "-qm", "x"],
+        ["worktree", "add", copy],
+    ):
+        subprocess.run(["git", *command], cwd=root, check=True, capture_output=True)
+    assert open_engine(root).update().embedded > 0
+    assert open_engine(copy).update().embedded == 0
+
+
+def test_deleted_and_ignored_files_leave_the_results(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    (root / "src/store.go").unlink()
+    (root / ".mosearchignore").write_text("*.js\n")
+    report = engine.update()
+    assert report.removed_files == 2
+    paths = {hit.path for hit in engine.search("send checksum retry request", 50).hits}
+    assert paths <= {"src/net/client.py", "README.md", ".mosearchignore"}
+
+
+def test_search_finds_by_words_and_filters(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    engine.update()
+    hits = engine.search("retry when the server is busy", 5).hits
+    assert {hits[0].chunk.symbol, hits[1].chunk.symbol} == {"send", "sendWithRetry"}
+    only_js = engine.search("retry", 5, Filters(languages=frozenset({"javascript"}))).hits
+    assert {hit.path for hit in only_js} == {"src/net/server.js"}
+    below = engine.search("retry", 9, Filters(path_globs=("src/net/**",))).hits
+    assert {hit.path for hit in below} == {"src/net/server.js", "src/net/client.py"}
+
+
+def test_hits_say_which_exit_scored_them(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    engine.update()
+    assert {hit.exit for hit in engine.search("retry", 3, rerank=False).hits} == {1}
+    assert {hit.exit for hit in engine.search("retry", 3).hits} == {2}
+    kept = engine.store.stats().vectors
+    assert {exit for _, exit in kept} == {1, 2}, "deep vectors that were computed are kept"
+
+
+def test_similar_never_returns_the_place_itself(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    engine.update()
+    place = engine.place("src/net/client.py", 12)
+    assert place.chunk.symbol == "send"
+    hits = engine.similar(place, True, 20).hits
+    assert hits
+    assert not [
+        hit for hit in hits if hit.path == place.path and hit.chunk.start_line <= 12 <= hit.chunk.end_line
+    ]
+
+
+def test_a_copy_elsewhere_is_similar_with_score_one(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    shutil.copy(root / "src/store.go", root / "src/copy.go")
+    engine = open_engine(root)
+    engine.update()
+    hit = engine.similar(engine.place("src/store.go", 4), True, 5).hits[0]
+    assert (hit.path, hit.chunk.symbol) == ("src/copy.go", "Checksum")
+    assert hit.score == pytest.approx(1.0, abs=2e-3)
+
+
+def test_similar_reads_the_text_an_editor_shows(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    engine.update()
+    unsaved = "\n\n\n" + SOURCES["src/store.go"]
+    place = engine.place("src/store.go", 7, text=unsaved)
+    assert place.chunk.symbol == "Checksum"
+    selected = engine.place("src/store.go", 8, 9, text=unsaved)
+    assert selected.chunk.text.split() == [
+        "for",
+        "_,",
+        "b",
+        ":=",
+        "range",
+        "block",
+        "{",
+        "sum",
+        "+=",
+        "uint32(b)",
+    ]
+
+
+@pytest.mark.parametrize(("path", "line"), [("nowhere.py", 0), ("src/store.go", 9999)])
+def test_a_place_without_code_is_an_error(
+    root: Path, open_engine: Callable[[Path], Engine], path: str, line: int
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    with pytest.raises(QueryError):
+        engine.place(path, line)
+
+
+@pytest.mark.parametrize("query", ["", "  \n ", "x" * 100_000])
+def test_a_query_that_is_no_question_is_an_error(
+    root: Path, open_engine: Callable[[Path], Engine], query: str
+) -> None:
+    engine = open_engine(root)
+    with pytest.raises(QueryError):
+        engine.search(query, 3)
+
+
+def test_cancelling_keeps_what_is_done(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    cancel = threading.Event()
+    with pytest.raises(CancelledError):
+        engine.update(lambda stage, _done, _total: cancel.set() if stage == "embed" else None, cancel)
+    assert engine.status().files == 4
+    assert engine.status().pending > 0
+    assert engine.update().changed_files == 0
+    assert engine.status().pending == 0
+
+
+def test_without_an_encoder_answers_are_by_words_and_say_so(
+    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = root.parent / "blocked"
+    blocked.write_text("a file where the runtime folder should be")
+    monkeypatch.setenv("MOSEARCH_RUNTIME_DIR", str(blocked))
+    engine = open_engine(root)
+    report = engine.update()
+    assert report.files == 4
+    assert "embedded" in report.warning
+    result = engine.search("retry when busy", 3)
+    assert result.hits
+    assert "by words only" in result.warning
+    assert {hit.exit for hit in result.hits} == {None}
+    assert engine.status().pending == report.chunks
+
+
+def test_status_agrees_with_the_store(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    (root / "image.bin").write_bytes(bytes(range(256)))
+    engine = open_engine(root)
+    report = engine.update()
+    status = engine.status()
+    assert (status.files, status.chunks, status.pending) == (report.files, report.chunks, 0)
+    assert dict(status.skipped) == dict(report.skipped) == {"binary": 1}
+    assert status.chunks == status.stats.chunks
+    assert status.device == "cpu"
+
+
+def test_a_root_that_does_not_exist_is_an_error(tmp_path: Path, use_tiny_model: Path) -> None:  # noqa: ARG001
+    with pytest.raises(RootError, match="nowhere"):
+        Engine(tmp_path / "nowhere", load_settings())
+
+
+def test_an_exit_that_the_model_lacks_is_an_error(root: Path, use_tiny_model: Path) -> None:  # noqa: ARG001
+    with pytest.raises(SettingsError, match="0, 1, 2"):
+        Engine(root, load_settings(root, {"index_exit": 5}))
+
+
+def test_a_damaged_index_is_set_aside_and_built_again(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    before = engine.update()
+    engine.close()
+    for path in engine.index_dir.rglob("*.lance"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    again = open_engine(root)
+    report = again.update()
+    assert report.chunks == before.chunks
+    assert report.embedded == 0, "vectors are kept when they read back"
+    assert again.search("checksum", 1).hits
+
+
+def _digests(engine: Engine) -> list[str]:
+    return [item.chunk.digest for path in engine.store.files() for item in engine.store.chunks_of(path)]
