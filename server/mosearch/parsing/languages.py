@@ -60,6 +60,7 @@ _EXTENSIONS = {
     "restructuredtext": "rst",
     "sql": "sql",
     "svelte": "svelte",
+    TEXT: "log text txt",
     "terraform": "hcl tf tfvars",
     "toml": "toml",
     "vim": "vim",
@@ -105,7 +106,7 @@ _BY_EXTENSION = _inverted(_EXTENSIONS)
 _BY_FILE_NAME = _inverted(_FILE_NAMES)
 _BY_INTERPRETER = _inverted(_INTERPRETERS)
 
-LANGUAGES: tuple[str, ...] = tuple(sorted({*_EXTENSIONS, TEXT}))
+LANGUAGES: tuple[str, ...] = tuple(sorted(_EXTENSIONS))
 """Every name that `language_of` can return.  JSX is "javascript", TSX is "typescript"."""
 
 # `#!/usr/bin/env -S python3.11 -u` and `#!/bin/sh`: the interpreter without path and version.

@@ -67,6 +67,8 @@ def split(source: bytes, pieces: list[Piece]) -> list[list[Piece]]:
     begin = 0
     while begin < len(lines):
         end = _break(source, lines, cost, begin)
+        if cost[end] == cost[-1]:
+            end = len(lines)  # what is left is silent, and no part is without text
         parts.append(_joined(source, lines[begin:end]))
         begin = end
     return parts
