@@ -17,7 +17,7 @@ from mosearch.mose.model import MultiExitEncoder
 from mosearch.mose.tokens import TextTokenizer
 from mosearch.types import ModelInfo, TextKind
 
-_CPU_LAYER_TOKENS = 6144
+_CPU_LAYER_TOKENS = 3072
 _GPU_LAYER_TOKENS = 1 << 19
 """Padded tokens times layers in one forward pass: large enough for full speed, small enough that an urgent
 request which waits for the pass to end does not wait long."""
