@@ -18,65 +18,10 @@ FILES = ["a", "b.py", "é", "#c", "!d", "x y", "e ", "[a", "A", "-", "\\", "a]",
 FOLDERS = ["d", "d/ab", "d/ab/b", "B", "a b"]
 
 _fragment = st.sampled_from(
-    [
-        "a",
-        "b",
-        "ab",
-        "x",
-        ".py",
-        "c",
-        "d",
-        "é",
-        "*",
-        "**",
-        "?",
-        "/",
-        "/",
-        "[a-c]",
-        "[!a]",
-        "[^b]",
-        "[]-a]",
-        "[[:alpha:]]",
-        "[[:upper:]b]",
-        "[a",
-        "[z-a]",
-        "[\\]]",
-        "\\",
-        "\\#",
-        "\\!",
-        "\\ ",
-        " ",
-        "#",
-        "!",
-        "-",
-        "]",
-        "**/",
-        "/**",
-        "/**/",
-        "/*",
-        "*/",
-        "[a-",
-        "[[:x:]]",
-        "[b/c]",
-        "[[:a]",
-        "***",
-        "\\*",
-        "\t",
-        "B",
-        "\r",
-        "[",
-        "[[:space:]]",
-        "[[:punct:]]",
-        "[[:digit:]-z]",
-        "[!-]",
-        "[a\\-c]",
-        "[\\\\]",
-        "\\\\",
-        "[!]a]",
-        "**\\/",
-        "[:",
-        ":]",
-    ]
+    r"a b ab x .py c d é B 1 * ** *** ? / / **/ /** /**/ /* */ **\/ \* \ \\ \# \! # ! - ] [ [: :]".split()
+    + r"[a-c] [!a] [^b] []-a] [a [z-a] [\]] [a- [b/c] [!-] [a\-c] [\\] [!]a] [[:a]".split()
+    + r"[[:alpha:]] [[:upper:]b] [[:space:]] [[:punct:]] [[:digit:]-z] [[:x:]]".split()
+    + [" ", "\\ ", "\t", "\r"]
 )
 _pattern = st.lists(_fragment, min_size=1, max_size=7).map("".join)
 _rules_file = st.lists(_pattern, min_size=1, max_size=4).flatmap(
@@ -110,18 +55,9 @@ def _environment(top: Path) -> dict[str, str]:
 
 def _ignored_by_git(top: Path, data: bytes, ignore_case: bool, paths: list[str]) -> set[str]:
     (top / ".gitignore").write_bytes(data)
+    case = f"core.ignorecase={str(ignore_case).lower()}"
     done = subprocess.run(
-        [
-            "git",
-            "-c",
-            f"core.ignorecase={str(ignore_case).lower()}",
-            "-C",
-            str(top),
-            "check-ignore",
-            "--no-index",
-            "-z",
-            "--stdin",
-        ],
+        ["git", "-c", case, "-C", str(top), "check-ignore", "--no-index", "-z", "--stdin"],
         input=b"\0".join(map(os.fsencode, paths)) + b"\0",
         env=_environment(top),
         capture_output=True,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -114,22 +116,33 @@ def test_a_folder_that_turns_into_a_file_is_counted_and_one_that_goes_is_not(tmp
     assert rest.detail
 
 
-@posix_only
-def test_depth_knows_no_limit_but_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    levels = (4096 - len(str(tmp_path))) // 2 + 100
-    monkeypatch.chdir(tmp_path)
-    for _ in range(levels):
-        os.mkdir("d")  # noqa: PTH102
-        os.chdir("d")
+@pytest.fixture
+def deep_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with `a.py` 1100 levels down, and folders below that until no path can name them.
+
+    It is made and removed level by level: the usual ways to remove a tree recurse too deeply.
+    """
+    top = Path(tempfile.mkdtemp()).resolve()
+    names = ["d"] * 1100 + ["e" * 250] * 10
+    monkeypatch.chdir(top)
+    for name in names:
+        os.mkdir(name)  # noqa: PTH102
+        os.chdir(name)
+    (top / ("d/" * 1100) / "a.py").write_text("x")
+    yield top
+    (top / ("d/" * 1100) / "a.py").unlink()
+    for name in reversed(names):
+        os.chdir("..")
+        os.rmdir(name)  # noqa: PTH106
     monkeypatch.undo()
-    try:
-        os.chdir(tmp_path)
-        _write(tmp_path, "/".join(["d"] * 1500) + "/a.py")
-        found = scan(tmp_path)
-        assert [file.path for file in found.files] == ["d/" * 1500 + "a.py"]
-        assert [skipped.reason for skipped in found.skipped] == [SkipReason.UNREADABLE]
-    finally:
-        os.chdir("/")
+    top.rmdir()
+
+
+@posix_only
+def test_depth_knows_no_limit_but_the_systems(deep_folder: Path) -> None:
+    found = scan(deep_folder)
+    assert [file.path for file in found.files] == ["d/" * 1100 + "a.py"]
+    assert [skipped.reason for skipped in found.skipped] == [SkipReason.UNREADABLE]
 
 
 class TestRoot:

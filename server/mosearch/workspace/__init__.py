@@ -4,7 +4,7 @@ Knows nothing of chunks, vectors or LSP.  Paths are relative to the root and sep
 """
 
 from mosearch.workspace.content import classify, decode
-from mosearch.workspace.ignore import GIT_RULES_FILE, OWN_RULES_FILE, IgnoreRules
+from mosearch.workspace.ignore import GIT_RULES_FILE, MARKER_NAMES, OWN_RULES_FILE, IgnoreRules
 from mosearch.workspace.repository import repository_key
 from mosearch.workspace.roots import resolve_root
 from mosearch.workspace.scan import DEFAULT_MAX_FILE_BYTES, ScanResult, scan, walk
@@ -13,6 +13,7 @@ from mosearch.workspace.sources import Source, content_hash, read_source
 __all__ = [
     "DEFAULT_MAX_FILE_BYTES",
     "GIT_RULES_FILE",
+    "MARKER_NAMES",
     "OWN_RULES_FILE",
     "IgnoreRules",
     "ScanResult",
