@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from mosearch.encoder import ExitConfig, ModelConfig
 from mosearch.mose import MultiExitEncoder, save_model
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +94,7 @@ def _tokenizer(sources: Path) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=2000, special_tokens=SPECIAL, show_progress=False)
+    trainer = trainers.WordPieceTrainer(vocab_size=2000, special_tokens=_SPECIAL, show_progress=False)
     tokenizer.train([str(path) for path in sources.glob("*.py")], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
@@ -108,3 +108,64 @@ def use_tiny_model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MOSEARCH_MODEL", str(tiny_model))
     monkeypatch.setenv("MOSEARCH_DEVICE", "cpu")
     return tiny_model
+
+
+_SOURCES = {
+    "src/net/client.py": '''"""HTTP client."""
+
+import time
+
+LIMIT = 3
+
+
+class Client:
+    """Talks to one server."""
+
+    def send(self, request):
+        """Send a request and retry when the server is busy."""
+        for attempt in range(LIMIT):
+            answer = self.transport(request)
+            if answer.status != 503:
+                return answer
+            time.sleep(2 ** attempt)
+        raise TimeoutError(request)
+
+    def close(self):
+        """Close the connection pool."""
+        self.pool.clear()
+        self.transport = None
+        return True
+''',
+    "src/net/server.js": """
+/** Send a request again while the server is busy. */
+function sendWithRetry(request) {
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const answer = transport(request);
+    if (answer.status !== 503) return answer;
+  }
+}
+""",
+    "src/store.go": """package store
+
+// Checksum adds up all bytes of the block.
+func Checksum(block []byte) uint32 {
+	var sum uint32
+	for _, b := range block {
+		sum += uint32(b)
+	}
+	return sum
+}
+""",
+    "README.md": "# Example\n\nHow to install it.\n\n## Configuration\n\nAttempts are a constant.\n",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A small workspace in four languages, in a folder with a name that needs care."""
+    folder = tmp_path / "wörk it's ✓"
+    for name, text in _SOURCES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder

@@ -15,68 +15,9 @@ from mosearch.errors import CancelledError, QueryError, RootError, SettingsError
 from mosearch.settings import load_settings
 from mosearch.types import Filters
 
-SOURCES = {
-    "src/net/client.py": '''"""HTTP client."""
-
-import time
-
-LIMIT = 3
-
-
-class Client:
-    """Talks to one server."""
-
-    def send(self, request):
-        """Send a request and retry when the server is busy."""
-        for attempt in range(LIMIT):
-            answer = self.transport(request)
-            if answer.status != 503:
-                return answer
-            time.sleep(2 ** attempt)
-        raise TimeoutError(request)
-
-    def close(self):
-        """Close the connection pool."""
-        self.pool.clear()
-        self.transport = None
-        return True
-''',
-    "src/net/server.js": """
-/** Send a request again while the server is busy. */
-function sendWithRetry(request) {
-  for (let attempt = 0; attempt < 3; attempt++) {
-    const answer = transport(request);
-    if (answer.status !== 503) return answer;
-  }
-}
-""",
-    "src/store.go": """package store
-
-// Checksum adds up all bytes of the block.
-func Checksum(block []byte) uint32 {
-	var sum uint32
-	for _, b := range block {
-		sum += uint32(b)
-	}
-	return sum
-}
-""",
-    "README.md": "# Example\n\nHow to install it.\n\n## Configuration\n\nAttempts are a constant.\n",
-}
-
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "work"
-    for name, text in SOURCES.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def open_engine(use_tiny_model: Path) -> Iterator[Callable[[Path], Engine]]:  # noqa: ARG001
+def open_engine(use_tiny_model: Path) -> Iterator[Callable[[Path], Engine]]:
     engines: list[Engine] = []
 
     def open_(root: Path) -> Engine:
@@ -209,7 +150,7 @@ def test_a_copy_elsewhere_is_similar_with_score_one(
 def test_similar_reads_the_text_an_editor_shows(root: Path, open_engine: Callable[[Path], Engine]) -> None:
     engine = open_engine(root)
     engine.update()
-    unsaved = "\n\n\n" + SOURCES["src/store.go"]
+    unsaved = "\n\n\n" + (root / "src/store.go").read_text()
     place = engine.place("src/store.go", 7, text=unsaved)
     assert place.chunk.symbol == "Checksum"
     selected = engine.place("src/store.go", 8, 9, text=unsaved)
@@ -285,12 +226,12 @@ def test_status_agrees_with_the_store(root: Path, open_engine: Callable[[Path], 
     assert status.device == "cpu"
 
 
-def test_a_root_that_does_not_exist_is_an_error(tmp_path: Path, use_tiny_model: Path) -> None:  # noqa: ARG001
+def test_a_root_that_does_not_exist_is_an_error(tmp_path: Path, use_tiny_model: Path) -> None:
     with pytest.raises(RootError, match="nowhere"):
         Engine(tmp_path / "nowhere", load_settings())
 
 
-def test_an_exit_that_the_model_lacks_is_an_error(root: Path, use_tiny_model: Path) -> None:  # noqa: ARG001
+def test_an_exit_that_the_model_lacks_is_an_error(root: Path, use_tiny_model: Path) -> None:
     with pytest.raises(SettingsError, match="0, 1, 2"):
         Engine(root, load_settings(root, {"index_exit": 5}))
 

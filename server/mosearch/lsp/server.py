@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import cattrs
 import psutil
@@ -270,7 +271,7 @@ def _default_limit(engines: list[Engine]) -> int:
 
 
 def _open_text(ls: Server, uri: str) -> str | None:
-    document = ls.workspace.text_documents.get(uri)
+    document = ls.workspace.text_documents.get(unquote(uri))  # pygls keeps them under unquoted names
     return document.source if document is not None else None
 
 

@@ -1,0 +1,5 @@
+"""`python -m mosearch`: the same as the `mosearch` command."""
+
+from mosearch.cli import main
+
+main()

@@ -1,0 +1,228 @@
+"""A real LSP session over standard input and output, with the real server process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import pytest_lsp
+from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcException
+from pytest_lsp import ClientServerConfig, LanguageClient
+
+COMMAND = [sys.executable, "-m", "mosearch", "serve", "--stdio"]
+
+
+@pytest_lsp.fixture(config=ClientServerConfig(server_command=COMMAND))  # type: ignore[untyped-decorator]
+async def client(
+    lsp_client: LanguageClient,
+    root: Path,
+    tiny_model: Path,
+) -> AsyncIterator[None]:
+    await lsp_client.initialize_session(_initialize(root, {"model": str(tiny_model), "device": "cpu"}))
+    await _indexed(lsp_client)
+    yield
+    await lsp_client.shutdown_session()
+
+
+def _initialize(root: Path, options: dict[str, object]) -> lsp.InitializeParams:
+    return lsp.InitializeParams(
+        process_id=os.getpid(),
+        capabilities=lsp.ClientCapabilities(window=lsp.WindowClientCapabilities(work_done_progress=True)),
+        workspace_folders=[lsp.WorkspaceFolder(uri=root.as_uri(), name="work")],
+        initialization_options=options,
+    )
+
+
+async def _indexed(client: LanguageClient, reports: int = 1) -> None:
+    """Wait until that many runs of indexing have ended."""
+    deadline = time.monotonic() + 60
+    while _ended(client) < reports:
+        assert time.monotonic() < deadline, client.progress_reports
+        await asyncio.sleep(0.05)
+
+
+def _ended(client: LanguageClient) -> int:
+    return sum(
+        isinstance(value, lsp.WorkDoneProgressEnd)
+        for values in client.progress_reports.values()
+        for value in values
+    )
+
+
+async def _ask(client: LanguageClient, method: str, params: object) -> Any:
+    return await client.protocol.send_request_async(method, params)
+
+
+async def test_progress_begins_and_ends(client: LanguageClient) -> None:
+    (values,) = client.progress_reports.values()
+    assert isinstance(values[0], lsp.WorkDoneProgressBegin)
+    assert isinstance(values[-1], lsp.WorkDoneProgressEnd)
+    assert "4 files" in (values[-1].message or "")
+
+
+async def test_search_gives_locations_that_open(client: LanguageClient, root: Path) -> None:
+    answer = await _ask(client, "mosearch/search", {"query": "retry while the server is busy", "limit": 3})
+    symbols = {hit.symbol for hit in answer.hits}
+    assert {"send", "sendWithRetry"} <= symbols
+    hit = next(hit for hit in answer.hits if hit.symbol == "send")
+    assert hit.location.uri == (root / "src/net/client.py").as_uri()
+    assert (hit.location.range.start.line, hit.location.range.end.line) == (10, 18)
+    assert hit.container == "Client"
+    assert hit.kind == lsp.SymbolKind.Method
+    assert hit.language == "python"
+    assert hit.exit == 2
+    assert "def send" in hit.preview
+
+
+async def test_filters_restrict(client: LanguageClient) -> None:
+    request = {"query": "retry", "filters": {"languages": ["JavaScript"], "kinds": [12]}}
+    answer = await _ask(client, "mosearch/search", request)
+    assert {hit.language for hit in answer.hits} == {"javascript"}
+
+
+async def test_similar_at_a_position_and_for_a_range(client: LanguageClient, root: Path) -> None:
+    document = {"uri": (root / "src/net/client.py").as_uri()}
+    at = await _ask(
+        client, "mosearch/similar", {"textDocument": document, "position": {"line": 12, "character": 4}}
+    )
+    assert at.hits
+    assert "send" not in {hit.symbol for hit in at.hits}
+    span = {"start": {"line": 12, "character": 0}, "end": {"line": 15, "character": 0}}
+    within = await _ask(client, "mosearch/similar", {"textDocument": document, "range": span})
+    assert within.hits
+
+
+async def test_workspace_symbol_answers_by_meaning(client: LanguageClient) -> None:
+    symbols = await client.workspace_symbol_async(lsp.WorkspaceSymbolParams(query="?retry when busy"))
+    assert symbols
+    assert {"send", "sendWithRetry"} <= {symbol.name for symbol in symbols}
+    assert not await client.workspace_symbol_async(lsp.WorkspaceSymbolParams(query="  "))
+
+
+async def test_execute_command_does_the_same(client: LanguageClient, root: Path) -> None:
+    command = lsp.ExecuteCommandParams(
+        command="mosearch.search", arguments=[{"query": "checksum of a block"}]
+    )
+    answer = await client.workspace_execute_command_async(command)
+    assert answer["hits"][0]["symbol"] == "Checksum"
+    place = {
+        "textDocument": {"uri": (root / "src/store.go").as_uri()},
+        "position": {"line": 3, "character": 0},
+    }
+    similar = lsp.ExecuteCommandParams(command="mosearch.similar", arguments=[place])
+    assert (await client.workspace_execute_command_async(similar))["hits"]
+    status = await client.workspace_execute_command_async(lsp.ExecuteCommandParams(command="mosearch.status"))
+    assert (status["folders"][0]["files"], status["folders"][0]["pending"]) == (4, 0)
+
+
+_WRONG_REQUESTS: list[tuple[str, object, str]] = [
+    ("mosearch/search", {"query": ""}, "empty"),
+    ("mosearch/search", {"query": 7}, "must be a string"),
+    ("mosearch/search", None, "must be an object"),
+    ("mosearch/search", {"query": "x", "limit": 0}, "`limit`"),
+    ("mosearch/search", {"query": "x", "filters": {"language": []}}, "`filters` may hold"),
+    ("mosearch/similar", {"textDocument": {}}, "textDocument.uri"),
+    ("mosearch/similar", {"textDocument": {"uri": "untitled:1"}, "position": {"line": 0}}, "file"),
+    (
+        "mosearch/similar",
+        {"textDocument": {"uri": "file:///nowhere/x.py"}, "position": {"line": 0}},
+        "folder",
+    ),
+]
+
+
+async def test_a_wrong_request_is_answered_with_what_is_wrong(client: LanguageClient) -> None:
+    for method, params, message in _WRONG_REQUESTS:
+        with pytest.raises(JsonRpcException, match=message) as caught:
+            await _ask(client, method, params)
+        assert caught.value.code == -32602, (method, params)
+
+
+async def test_a_saved_change_is_found(client: LanguageClient, root: Path) -> None:
+    path = root / "src/store.go"
+    path.write_text(
+        path.read_text() + "\n// Zigzag encodes signed numbers.\nfunc Zigzag(n int) int {\n\treturn n\n}\n"
+    )
+    document = lsp.TextDocumentIdentifier(uri=path.as_uri())
+    client.text_document_did_save(lsp.DidSaveTextDocumentParams(text_document=document))
+    await _indexed(client, reports=2)
+    answer = await _ask(client, "mosearch/search", {"query": "Zigzag"})
+    assert answer.hits[0].symbol == "Zigzag"
+
+
+async def test_similar_uses_the_text_of_an_open_document(client: LanguageClient, root: Path) -> None:
+    path = root / "src/store.go"
+    text = "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n" + path.read_text()
+    document = lsp.TextDocumentItem(uri=path.as_uri(), language_id="go", version=1, text=text)
+    client.text_document_did_open(lsp.DidOpenTextDocumentParams(text_document=document))
+    request = {"textDocument": {"uri": path.as_uri()}, "position": {"line": 24, "character": 0}}
+    assert (await _ask(client, "mosearch/similar", request)).hits
+
+
+_CLIENT_THAT_DIES = """
+    import json, os, subprocess, sys, time
+    root, command = sys.argv[1], sys.argv[2:]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE)
+    def send(message):
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        server.stdin.write(b"Content-Length: %d\\r\\n\\r\\n" % len(body) + body)
+        server.stdin.flush()
+    folders = [{"uri": root, "name": "work"}]
+    params = {"processId": os.getpid(), "rootUri": root, "capabilities": {}, "workspaceFolders": folders}
+    send({"id": 1, "method": "initialize", "params": params})
+    send({"method": "initialized", "params": {}})
+    print(server.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_no_process_outlives_a_client_that_dies(
+    root: Path,
+    use_tiny_model: Path,
+    private_runtime: Path,
+) -> None:
+    script = textwrap.dedent(_CLIENT_THAT_DIES)
+    client = subprocess.Popen(
+        [sys.executable, "-c", script, root.as_uri(), *COMMAND],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with client:
+        assert client.stdout is not None
+        server = psutil.Process(int(client.stdout.readline()))
+        _until(lambda: bool(_hosts(private_runtime)), 60)
+        client.kill()
+    _until(lambda: not _alive(server) and not _hosts(private_runtime), 10)
+
+
+def _hosts(runtime: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        command = process.info["cmdline"] or []
+        if "mosearch.mose" in command and any(str(runtime) in part for part in command) and _alive(process):
+            found.append(process)
+    return found
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _until(condition: Any, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
