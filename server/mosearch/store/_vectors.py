@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from lancedb.index import BTree, IvfSq
+from lancedb.index import BTree, IvfRq
 from numpy.typing import NDArray
 
 from mosearch.errors import StoreError
@@ -29,10 +29,13 @@ _SCAN_ABOVE = 2_048
 SECONDS_PER_DAY = 86_400
 SCHEMA_COLUMNS = ["digest", "day", "vector"]
 
-# IVF with 8-bit scalar quantisation trains 100,000 vectors of 384 in 2 s on two cores, HNSW in 100 s.
-_ROWS_PER_PARTITION = 1_000
-_PROBES = 16
-_REFINE = 2
+# One bit per dimension (RaBitQ) in few, large partitions, nearly all of which are probed, then exact
+# distances for six times the rows asked for.  Measured on 100,000 vectors of 384 dimensions and two
+# busy cores: built in 4 s, 5 ms per query, recall .99 at 50 and .97 at 200.  HNSW took 100 s to build,
+# 8-bit scalars took 50 ms per query, and more partitions cost recall.
+_ROWS_PER_PARTITION = 8_192
+_PROBES = 20
+_REFINE = 6
 _RETRAIN_SHARE = 0.2
 
 
@@ -97,11 +100,15 @@ class VectorTable:
             self._table.delete(f"{in_digests('digest', part)} AND day < {day}")
 
     def optimize(self, ann_rows: int, **options: Any) -> None:
-        """Compacts, and indexes tables of `ann_rows` rows or more; trains anew once a fifth is unindexed."""
+        """Compacts, and indexes tables of `ann_rows` rows or more; trains anew once a fifth is unindexed.
+
+        RaBitQ needs a multiple of 8 dimensions; vectors of another length are compared one by one.
+        """
         self._table.optimize(**options)
         rows = self.rows()
-        if rows >= ann_rows and self._unindexed_share(rows) > _RETRAIN_SHARE:
-            config = IvfSq(distance_type="dot", num_partitions=max(1, rows // _ROWS_PER_PARTITION))
+        if rows >= ann_rows and self.dim % 8 == 0 and self._unindexed_share(rows) > _RETRAIN_SHARE:
+            partitions = max(1, rows // _ROWS_PER_PARTITION)
+            config = IvfRq(distance_type="dot", num_partitions=partitions)
             self._table.create_index("vector", config=config, replace=True)
 
     def _unindexed_share(self, rows: int) -> float:

@@ -1,0 +1,401 @@
+"""Locks, other processes, sudden death, damage, full and read-only devices."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mosearch.errors import StoreDamagedError, StoreError, StoreFullError, StoreLockedError
+from mosearch.store import ChunkTerms, Store
+from mosearch.text import digest
+from mosearch.types import Chunk, FileRecord, Filters, StoredChunk, SymbolKind
+
+MODEL, EXIT, DIM = "c0ffee00" * 8, 3, 8
+
+# What other processes run: a writer that commits files of `chunks` chunks for ever, and says so.
+WRITER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from test_store_failures import open_store, put
+store = open_store(Path(sys.argv[1]))
+number = 0
+while True:
+    number += 1
+    put(store, f"file{number % 7}.py", [f"text {number} {i}" for i in range(number % 5)])
+    if number % 10 == 0:
+        store.sweep()
+    if number % 25 == 0:
+        store.optimize(ann_rows=50)
+    print(number, flush=True)
+"""
+SUICIDE = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from test_store_failures import open_store, put
+store = open_store(Path(sys.argv[1]))
+from mosearch.store import _chunks, _files
+STEP = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+put(store, "a.py", ["new"])
+"""
+HOLDER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from test_store_failures import open_store
+with open_store(Path(sys.argv[1])).writer_lock():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def open_store(folder: Path) -> Store:
+    return Store.open(folder / "index", folder / "vectors")
+
+
+def put(store: Store, path: str, texts: list[str]) -> None:
+    """Commits a file of one chunk per text, with its vectors."""
+    file_id = secrets.randbits(63)
+    chunks = [
+        Chunk("f", "", SymbolKind.FUNCTION, "python", i, i + 1, i, i, "", "", text, "", digest(text))
+        for i, text in enumerate(texts)
+    ]
+    vectors = np.full((len(texts), DIM), DIM**-0.5, np.float16)
+    store.add_vectors(MODEL, EXIT, [chunk.digest for chunk in chunks], vectors)
+    store.commit(
+        [FileRecord(path, file_id, 1, 1, "", "python", len(texts))],
+        [StoredChunk(path, file_id, chunk) for chunk in chunks],
+        [ChunkTerms(body=text) for text in texts],
+    )
+
+
+def start(script: str, folder: Path) -> subprocess.Popen[str]:
+    here = str(Path(__file__).parent)
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(folder), here],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "cache"
+
+
+def data_files(folder: Path, table: str) -> list[Path]:
+    return sorted((folder / "v1" / f"{table}.lance" / "data").glob("*.lance"))
+
+
+# Opening
+
+
+def test_importing_the_room_loads_no_database() -> None:
+    code = "import mosearch.store, sys; print({'lancedb', 'pyarrow', 'numpy'} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"lancedb", "pyarrow"} & set(re.findall(r"\w+", shown.stdout))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_folders_are_private_to_the_user(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
+    (folder / "index").mkdir(mode=0o755)
+    open_store(folder).close()
+    for name in ("index", "index/v1", "vectors", "vectors/v1"):
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o700
+
+
+def test_tables_of_another_schema_are_left_alone(folder: Path) -> None:
+    other = folder / "index" / "v0" / "chunks.lance"
+    other.mkdir(parents=True)
+    (other / "old").write_text("kept")
+    with open_store(folder) as store:
+        put(store, "a.py", ["one"])
+    assert (other / "old").read_text() == "kept"
+
+
+def test_a_reopened_store_is_as_it_was_left(folder: Path) -> None:
+    with open_store(folder) as store:
+        put(store, "a.py", ["one", "two"])
+        before, name = store.files(), store.generation
+    with open_store(folder) as store:
+        assert (store.files(), store.generation) == (before, name)
+        assert [c.chunk.text for c in store.chunks_of("a.py")] == ["one", "two"]
+        last = store.stats().last_commit
+        assert last is not None
+        assert abs(last - time.time()) < 60
+
+
+def test_creation_that_was_cut_short_is_begun_again(folder: Path) -> None:
+    open_store(folder).close()
+    (folder / "index" / "v1" / "meta.json").unlink()
+    shutil.rmtree(folder / "index" / "v1" / "files.lance" / "_versions")
+    with open_store(folder) as store:
+        put(store, "a.py", ["one"])
+        assert list(store.files()) == ["a.py"]
+
+
+def test_chunks_must_belong_to_the_commit(folder: Path) -> None:
+    with open_store(folder) as store:
+        put(store, "a.py", ["one"])
+        chunks = store.chunks_of("a.py")
+        with pytest.raises(ValueError, match="none of the files"):
+            store.commit([], chunks, [ChunkTerms()])
+        with pytest.raises(ValueError, match="0 terms for 1 chunks"):
+            store.commit([], chunks, [])
+
+
+# Locks and other processes
+
+
+def test_a_second_writer_waits_and_then_names_the_first(folder: Path) -> None:
+    with open_store(folder) as store:
+        put(store, "a.py", ["one"])
+        holder = start(HOLDER, folder)
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            with (
+                pytest.raises(StoreLockedError, match=f"Process {holder.pid} is writing"),
+                store.writer_lock(0.1),
+            ):
+                pass
+            assert list(store.files()) == ["a.py"]
+        finally:
+            end(holder)
+        with store.writer_lock(5), store.writer_lock(0):
+            put(store, "b.py", ["two"])
+        assert set(store.files()) == {"a.py", "b.py"}
+
+
+def test_threads_may_write_and_read_at_once(folder: Path) -> None:
+    failures: list[BaseException] = []
+
+    def guarded(work: object) -> None:
+        try:
+            assert callable(work)
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    with open_store(folder) as store:
+        put(store, "fixed.py", ["fixed"])
+
+        def write(name: str) -> None:
+            for i in range(8):
+                put(store, name, [f"{name} {i}"])
+            store.optimize()
+
+        def read() -> None:
+            for _ in range(25):
+                assert [c.chunk.text for c in store.chunks_of("fixed.py")] == ["fixed"]
+                assert len(store.search_text(["fixed"], {"body": 1.0}, 5, Filters())) == 1
+
+        jobs = [lambda: write("a.py"), lambda: write("b.py"), read, read]
+        threads = [threading.Thread(target=guarded, args=(job,)) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert [c.chunk.text for p in ("a.py", "b.py") for c in store.chunks_of(p)] == ["a.py 7", "b.py 7"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_a_writer_killed_at_any_moment_leaves_a_right_index(folder: Path) -> None:
+    """After each kill, every listed file has all its chunks and vectors, and searches find each."""
+    for seconds in (0.0, 0.03, 0.11, 0.26):
+        writer = start(WRITER, folder)
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "1\n"
+        time.sleep(seconds)
+        writer.send_signal(signal.SIGKILL)
+        lines = writer.communicate()[0].split()
+        last = int(lines[-1]) if lines else 1
+        with open_store(folder) as store:
+            check(store, last)
+            put(store, "after.py", ["after"])
+            assert store.optimize()
+            check(store, last)
+            assert store.stats().dead_chunks == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+@pytest.mark.parametrize("step", ["_chunks.ChunksTable.append", "_files.FilesTable.upsert"])
+def test_a_writer_killed_between_two_steps_leaves_the_former_version(folder: Path, step: str) -> None:
+    with open_store(folder) as store:
+        put(store, "a.py", ["old"])
+    writer = start(SUICIDE.replace("STEP", step), folder)
+    writer.communicate()
+    assert writer.returncode == -signal.SIGKILL
+    with open_store(folder) as store:
+        assert [c.chunk.text for c in store.chunks_of("a.py")] == ["old"]
+        assert [c.chunk.text for c, _ in store.search_text(["old", "new"], {"body": 1.0}, 5, Filters())] == [
+            "old"
+        ]
+
+
+def check(store: Store, last: int) -> None:
+    """`last` is the number of the last file that the writer said it committed."""
+    newest = 0
+    for path, record in store.files().items():
+        texts = [c.chunk.text for c in store.chunks_of(path)]
+        assert len(texts) == record.chunks
+        if path == "after.py" or not texts:
+            continue
+        number = int(texts[0].split()[1])
+        newest = max(newest, number)
+        assert path == f"file{number % 7}.py"
+        assert texts == [f"text {number} {i}" for i in range(number % 5)]
+        found = store.search_text([str(number)], {"body": 1.0}, 50, Filters(path_globs=(f"/{path}",)))
+        assert {c.chunk.text for c, _ in found} >= set(texts)
+        assert store.known_digests(MODEL, EXIT, [digest(t) for t in texts]) == {digest(t) for t in texts}
+    assert newest >= last - 1  # every fifth file is empty
+    assert store.missing_texts(MODEL, EXIT).total == 0
+
+
+# Damage
+
+
+def damage_data(folder: Path) -> None:
+    for path in data_files(folder / "index", "chunks"):
+        os.truncate(path, 20)
+
+
+def damage_bits(folder: Path) -> None:
+    for path in data_files(folder / "index", "files"):
+        path.write_bytes(bytes(b ^ 0xA5 for b in path.read_bytes()))
+
+
+def damage_by_loss(folder: Path) -> None:
+    for path in data_files(folder / "index", "chunks"):
+        path.unlink()
+
+
+def damage_manifest(folder: Path) -> None:
+    for path in (folder / "index" / "v1" / "chunks.lance" / "_versions").glob("*.manifest"):
+        os.truncate(path, 9)
+
+
+def damage_note(folder: Path) -> None:
+    (folder / "index" / "v1" / "meta.json").write_text("{")
+
+
+def damage_table(folder: Path) -> None:
+    shutil.rmtree(folder / "index" / "v1" / "chunks.lance")
+
+
+def damage_history(folder: Path) -> None:
+    """The chunks of an older moment than the files, as after a partial restore."""
+    shutil.rmtree(folder / "index" / "v1" / "chunks.lance")
+    shutil.copytree(folder / "older.lance", folder / "index" / "v1" / "chunks.lance")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [damage_data, damage_bits, damage_by_loss, damage_manifest, damage_note, damage_table, damage_history],
+)
+def test_damage_is_named_and_set_aside_and_vectors_survive(folder: Path, damage: object) -> None:
+    with open_store(folder) as store:
+        shutil.copytree(folder / "index" / "v1" / "chunks.lance", folder / "older.lance")
+        put(store, "a.py", ["one", "two"])
+    assert callable(damage)
+    damage(folder)
+
+    generation = None
+    with pytest.raises(StoreDamagedError, match=re.escape(str(folder))):  # noqa: SIM117
+        with open_store(folder) as store:
+            generation = store.generation
+            store.files()
+            store.chunks_of("a.py")
+    aside = Store.quarantine(folder / "index", folder / "vectors", seen=generation)
+
+    assert aside is not None
+    assert aside.is_dir()
+    with open_store(folder) as store:
+        assert store.files() == {}
+        put(store, "a.py", ["one"])
+        assert store.stats().vectors == {(MODEL[:16], EXIT): 2}
+        assert Store.quarantine(folder / "index", folder / "vectors", seen=generation or "gone") is None
+        assert Store.quarantine(folder / "index", folder / "vectors") is None
+        assert list(store.files()) == ["a.py"]
+
+
+def test_damaged_vectors_are_set_aside_too(folder: Path) -> None:
+    with open_store(folder) as store:
+        put(store, "a.py", ["one"])
+        store.add_vectors(MODEL, EXIT + 1, [digest("one")], np.ones((1, DIM), np.float16))
+    for path in data_files(folder / "vectors", f"vectors_{MODEL[:16]}_{EXIT}"):
+        os.truncate(path, 20)
+    with open_store(folder) as store:
+        with pytest.raises(StoreDamagedError):
+            store.get_vectors(MODEL, EXIT, [digest("one")])
+        Store.quarantine(folder / "index", folder / "vectors")
+    with open_store(folder) as store:
+        assert list(store.files()) == ["a.py"]
+        assert store.stats().vectors == {(MODEL[:16], EXIT + 1): 1}
+        assert store.missing_texts(MODEL, EXIT).total == 1
+
+
+def test_a_reader_notices_that_the_tables_were_set_aside(folder: Path) -> None:
+    with open_store(folder) as reader:
+        put(reader, "a.py", ["one"])
+        Store.quarantine(folder / "index", folder / "vectors", seen=reader.generation)
+        with pytest.raises(StoreError):
+            reader.files()
+
+
+# Devices
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 700 kB."""
+    mounted = tmp_path / "device"
+    mounted.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(mounted)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs the rights of root")
+    yield mounted
+    subprocess.run(["umount", "-l", str(mounted)], check=True)
+
+
+def test_a_full_device_is_named_and_leaves_the_index_usable(device: Path) -> None:
+    with open_store(device) as store:
+        put(store, "a.py", ["one"])
+        with pytest.raises(StoreFullError, match=r"no room.*Free some disk space"):
+            for i in range(500):
+                put(store, f"b{i}.py", [secrets.token_hex(5000) for _ in range(9)])
+        assert [c.chunk.text for c in store.chunks_of("a.py")] == ["one"]
+        assert all(len(store.chunks_of(path)) == record.chunks for path, record in store.files().items())
+
+
+def test_a_read_only_device_is_named_and_still_answers(device: Path) -> None:
+    with open_store(device) as store:
+        put(store, "a.py", ["one"])
+        subprocess.run(["mount", "-o", "remount,ro", str(device)], check=True)
+        with pytest.raises(StoreFullError, match="may not be written"):
+            put(store, "b.py", ["two"])
+        assert [c.chunk.text for c in store.chunks_of("a.py")] == ["one"]
+    with open_store(device) as store:
+        assert len(store.search_text(["one"], {"body": 1.0}, 5, Filters())) == 1

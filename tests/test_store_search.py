@@ -1,0 +1,332 @@
+"""Searches answer as a plain scan over the live chunks would."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mosearch.store import ChunkTerms, Store
+from mosearch.text import digest
+from mosearch.types import Chunk, FileRecord, Filters, StoredChunk, SymbolKind
+
+MODEL = "0123456789abcdef" * 4
+EXIT = 2
+DIM = 16
+ANY = Filters()
+BODY = {"body": 1.0}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "index", tmp_path / "vectors") as opened:
+        yield opened
+
+
+def put(
+    store: Store,
+    path: str,
+    bodies: Sequence[str],
+    *,
+    language: str = "python",
+    kind: SymbolKind = SymbolKind.FUNCTION,
+) -> list[StoredChunk]:
+    """Commits a file whose chunks have these bodies, which are their terms too."""
+    file_id = secrets.randbits(63)
+    chunks = [
+        Chunk(
+            symbol=f"F{i}",
+            container="",
+            kind=kind,
+            language=language,
+            start_byte=i * 10,
+            end_byte=i * 10 + 9,
+            start_line=i,
+            end_line=i,
+            signature="",
+            docstring="",
+            text=body,
+            context="",
+            digest=digest(body),
+        )
+        for i, body in enumerate(bodies)
+    ]
+    stored = [StoredChunk(path, file_id, chunk) for chunk in chunks]
+    terms = [ChunkTerms(symbol=f"f{i}", path=path, body=body) for i, body in enumerate(bodies)]
+    store.commit([FileRecord(path, file_id, 1, 1, "", language, len(chunks))], stored, terms)
+    return stored
+
+
+def unit(rows: int, seed: int = 0, dim: int = DIM) -> NDArray[np.float16]:
+    vectors = np.random.default_rng(seed).standard_normal((rows, dim))
+    normed: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return normed.astype(np.float16)
+
+
+def bodies_of(hits: Sequence[tuple[StoredChunk, float]]) -> list[str]:
+    return [hit.chunk.text for hit, _ in hits]
+
+
+# Vectors
+
+
+def embed(store: Store, bodies: Sequence[str], seed: int = 0) -> NDArray[np.float32]:
+    vectors = unit(len(bodies), seed)
+    store.add_vectors(MODEL, EXIT, [digest(body) for body in bodies], vectors)
+    return vectors.astype(np.float32)
+
+
+@pytest.mark.parametrize("is_optimized", [False, True])
+def test_vector_search_ranks_by_cosine(store: Store, is_optimized: bool) -> None:
+    bodies = [f"body {i}" for i in range(60)]
+    put(store, "a.py", bodies[:30])
+    put(store, "b.py", bodies[30:])
+    vectors = embed(store, bodies)
+    if is_optimized:
+        assert store.optimize()
+    query = np.random.default_rng(9).standard_normal(DIM).astype(np.float32)
+
+    hits = store.search_vectors(MODEL, EXIT, query, 7, ANY)
+
+    expected = vectors @ query / np.linalg.norm(query)
+    order = np.argsort(-expected)[:7]
+    assert bodies_of(hits) == [bodies[i] for i in order]
+    assert [score for _, score in hits] == pytest.approx(expected[order].tolist(), abs=2e-3)
+
+
+def test_vectors_without_live_chunks_are_passed_over(store: Store) -> None:
+    """As when another worktree has put thousands of better neighbours into the shared folder."""
+    foreign = [f"foreign {i}" for i in range(3000)]
+    query = unit(1, seed=5)[0].astype(np.float32)
+    close = (query + 0.01 * unit(3000, seed=6).astype(np.float32)).astype(np.float16)
+    store.add_vectors(MODEL, EXIT, [digest(body) for body in foreign], close)
+    own = [f"own {i}" for i in range(5)]
+    put(store, "a.py", own)
+    embed(store, own, seed=7)
+
+    assert len(store.search_vectors(MODEL, EXIT, query, 4, ANY)) == 4
+    assert sorted(bodies_of(store.search_vectors(MODEL, EXIT, query, 9, ANY))) == own
+
+
+def test_approximate_index_finds_what_a_scan_finds(store: Store) -> None:
+    bodies = [f"body {i}" for i in range(1500)]
+    put(store, "a.py", bodies)
+    # Like real embeddings, these lie near a space of few dimensions.
+    spread = unit(1521, dim=12).astype(np.float32) @ np.random.default_rng(1).standard_normal((12, 128))
+    vectors = (spread / np.linalg.norm(spread, axis=1, keepdims=True)).astype(np.float32)
+    digests = [digest(body) for body in bodies]
+    store.add_vectors(MODEL, EXIT, digests, vectors[:1500].astype(np.float16))
+    assert store.optimize(ann_rows=1000)
+    put(store, "late.py", ["late"])
+    store.add_vectors(MODEL, EXIT, [digest("late")], vectors[-1:].astype(np.float16))
+    found = 0
+    for query in vectors[1500:1520]:
+        hits = store.search_vectors(MODEL, EXIT, query, 10, ANY)
+        wanted = {bodies[i] for i in np.argsort(-(vectors[:1500] @ query))[:10]}
+        found += len(wanted & set(bodies_of(hits)))
+        assert [score for _, score in hits] == sorted((score for _, score in hits), reverse=True)
+    assert found >= 0.9 * 200
+    assert bodies_of(store.search_vectors(MODEL, EXIT, vectors[-1], 1, ANY)) == ["late"]
+
+
+def test_filters_that_allow_much_are_exact_beyond_the_approximate_index(store: Store) -> None:
+    many = [f"go {i}" for i in range(2100)]
+    put(store, "x/a.go", many, language="go")
+    put(store, "y/b.py", ["py"])
+    vectors = embed(store, [*many, "py"])
+    store.optimize(ann_rows=1000)
+    only_go = Filters(languages=frozenset({"go"}))
+
+    hits = store.search_vectors(MODEL, EXIT, vectors[-1], 2100, only_go)
+
+    assert set(bodies_of(hits)) == set(many)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(languages=frozenset({"go"})), {"three"}),
+        (Filters(kinds=frozenset({SymbolKind.CLASS})), {"two"}),
+        (Filters(path_globs=("src/**",)), {"one", "two"}),
+        (Filters(path_globs=("*.py", "!src/b.py")), {"one"}),
+        (Filters(path_globs=("!src/",)), {"three"}),
+        (Filters(path_globs=("nowhere/",)), set()),
+        (Filters(languages=frozenset({"python"}), kinds=frozenset({SymbolKind.FUNCTION})), {"one"}),
+        (Filters(languages=frozenset({"o'caml"})), set()),
+    ],
+)
+def test_filters_hold_for_both_searches(store: Store, filters: Filters, expected: set[str]) -> None:
+    put(store, "src/a.py", ["one"])
+    put(store, "src/b.py", ["two"], kind=SymbolKind.CLASS)
+    put(store, "lib/c.go", ["three"], language="go")
+    vectors = embed(store, ["one", "two", "three"])
+
+    assert set(bodies_of(store.search_vectors(MODEL, EXIT, vectors[0], 9, filters))) == expected
+    assert set(bodies_of(store.search_text(["one", "two", "three"], BODY, 9, filters))) == expected
+
+
+def test_one_text_in_many_files_is_embedded_once_and_does_not_flood(store: Store) -> None:
+    for i in range(20):
+        put(store, f"copy{i}.py", ["same"])
+    put(store, "other.py", ["other"])
+    vectors = embed(store, ["same", "other"])
+
+    hits = store.search_vectors(MODEL, EXIT, vectors[0], 12, ANY)
+
+    assert store.stats().vectors == {(MODEL[:16], EXIT): 2}
+    assert bodies_of(hits)[-1] == "other"
+    assert 2 <= bodies_of(hits).count("same") < 20
+    assert len(store.chunks_with_digests([digest("same")])) == 20
+
+
+def test_models_and_exits_are_kept_apart(store: Store) -> None:
+    put(store, "a.py", ["one"])
+    vectors = embed(store, ["one"])
+    other = "f" * 64
+
+    assert store.known_digests(MODEL, EXIT, [digest("one"), digest("two")]) == {digest("one")}
+    assert store.known_digests(MODEL, EXIT + 1, [digest("one")]) == set()
+    assert store.search_vectors(other, EXIT, vectors[0], 3, ANY) == []
+    assert store.get_vectors(other, EXIT, [digest("one")]) == {}
+    assert [text.text for text in store.missing_texts(other, EXIT)] == ["one"]
+    assert store.missing_texts(MODEL, EXIT).total == 0
+
+
+def test_a_vector_is_saved_once_and_comes_back_bit_for_bit(store: Store) -> None:
+    digests = [digest(str(i)) for i in range(700)]
+    vectors = unit(700)
+    store.add_vectors(MODEL, EXIT, digests[:10], vectors[:10])
+    store.add_vectors(MODEL, EXIT, digests, vectors[::-1].copy())
+
+    back = store.get_vectors(MODEL, EXIT, [*digests, digest("unknown")])
+
+    assert store.stats().vectors == {(MODEL[:16], EXIT): 700}
+    assert set(back) == set(digests)
+    assert all((back[d] == vectors[i]).all() for i, d in enumerate(digests[:10]))
+    assert all((back[d] == vectors[699 - i]).all() for i, d in enumerate(digests) if i >= 10)
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        np.zeros((1, 4), np.float32),
+        np.zeros((2, 4), np.float16),
+        np.zeros(4, np.float16),
+        np.full((1, 4), np.nan, np.float16),
+    ],
+)
+def test_vectors_of_the_wrong_kind_are_refused(store: Store, vectors: NDArray[np.float16]) -> None:
+    with pytest.raises(ValueError, match=r"float16|finite"):
+        store.add_vectors(MODEL, EXIT, [digest("one")], vectors)
+    assert store.stats().vectors == {}
+
+
+def test_a_query_without_direction_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="no direction"):
+        store.search_vectors(MODEL, EXIT, np.zeros(DIM), 3, ANY)
+
+
+# Full text
+
+
+@pytest.mark.parametrize("is_optimized", [False, True])
+def test_text_search_is_right_before_and_after_indexing(store: Store, is_optimized: bool) -> None:
+    put(store, "a.py", ["the parse json", "parse the tree", "running"])
+    put(store, "b.py", ["json json json", "Zebra"])
+    if is_optimized:
+        assert store.optimize()
+
+    def find(*terms: str) -> list[str]:
+        return bodies_of(store.search_text(terms, BODY, 9, ANY))
+
+    assert find("json") == ["json json json", "the parse json"]
+    assert find("parse", "json")[0] == "the parse json"
+    assert set(find("the")) == {"the parse json", "parse the tree"}
+    assert find("run") == []
+    assert find("zebra") == []
+    assert find("Zebra") == ["Zebra"]
+    assert find() == []
+    assert find(" ") == []
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        '"',
+        "a:b",
+        "c++",
+        "foo*",
+        "(x",
+        "-y",
+        "+z",
+        "a AND",
+        "body:x",
+        "naïve",
+        "変数",
+        "it's",
+        "\\",
+        "%",
+        "x" * 300,
+    ],
+)
+@pytest.mark.parametrize("is_optimized", [False, True])
+def test_no_character_in_a_term_is_query_syntax(store: Store, term: str, is_optimized: bool) -> None:
+    put(store, "a.py", [term, "unrelated"])
+    if is_optimized:
+        store.optimize()
+    assert bodies_of(store.search_text([term], BODY, 9, ANY)) == [term]
+
+
+def test_boosts_weigh_the_fields(store: Store) -> None:
+    put(store, "f1", ["nothing", "here"])
+    put(store, "x.py", ["f1 f1 f1 f1"])
+
+    def first(boosts: dict[str, float]) -> tuple[str, str]:
+        hit = store.search_text(["f1"], boosts, 9, ANY)[0][0]
+        return hit.path, hit.chunk.symbol
+
+    assert first({"symbol": 9, "body": 1}) == ("f1", "F1")
+    assert first({"symbol": 0, "body": 1}) == ("x.py", "F0")
+    assert {h.path for h, _ in store.search_text(["f1"], {"path": 2}, 9, ANY)} == {"f1"}
+    assert store.search_text(["f1"], {}, 9, ANY) == []
+    with pytest.raises(ValueError, match="titel"):
+        store.search_text(["f1"], {"titel": 1.0}, 9, ANY)
+
+
+def test_scores_of_fields_add_up(store: Store) -> None:
+    put(store, "needle", ["needle", "other"])
+
+    def score(boosts: dict[str, float]) -> float:
+        return store.search_text(["needle"], boosts, 1, ANY)[0][1]
+
+    assert score({"path": 2.0, "body": 3.0}) == pytest.approx(
+        2 * score({"path": 1}) + 3 * score({"body": 1}), rel=1e-5
+    )
+
+
+def test_dead_rows_do_not_crowd_out_live_ones(store: Store) -> None:
+    for _ in range(150):
+        put(store, "a.py", ["needle needle"])
+    put(store, "b.py", ["needle and much more text than that"])
+    embed(store, ["needle needle", "needle and much more text than that"])
+
+    assert [h.path for h, _ in store.search_text(["needle"], BODY, 2, ANY)] == ["a.py", "b.py"]
+    assert [c.path for c in store.symbols(["f0"], 2)] == ["a.py", "b.py"]
+    store.remove(["a.py"])
+    assert [h.path for h, _ in store.search_text(["needle"], BODY, 2, ANY)] == ["b.py"]
+    query = unit(1)[0]
+    assert [h.path for h, _ in store.search_vectors(MODEL, EXIT, query, 2, ANY)] == ["b.py"]
+
+
+def test_symbols_ignore_case_and_respect_the_limit(store: Store) -> None:
+    put(store, "a.py", ["one", "two"])
+    put(store, "b.py", ["three"])
+
+    assert [(c.path, c.chunk.symbol) for c in store.symbols(["F0"], 9)] == [("a.py", "F0"), ("b.py", "F0")]
+    assert [c.chunk.text for c in store.symbols(["f1", "nope'; --"], 9)] == ["two"]
+    assert len(store.symbols(["f0", "f1"], 2)) == 2
+    assert store.symbols([], 9) == []
