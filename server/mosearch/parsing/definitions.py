@@ -144,7 +144,7 @@ def _found(source: bytes, matches: list[Match], grammar: Grammar) -> list[Defini
         container, name = names.split_name(name, grammar.separator)
         if receiver := captures.get("container"):
             text = names.decode(source[receiver[0].start_byte : receiver[0].end_byte])
-            container = [text, *container]
+            container = [names.split_name(text, "")[1], *container]
         if body is None:
             body = _line_end(source, name_node.end_byte, end)
         found[key] = Definition(capture, name, tuple(container), start, start, start, body, end)

@@ -10,12 +10,16 @@ SIGNATURE_CHARS = 300
 DOCSTRING_CHARS = 1000
 """Longer ones are cut: the whole text is in the chunk, and this copy serves display and ranking."""
 
+NAME_CHARS = 120
+"""Longer ones are cut: titles of tests, or what error recovery takes for a name."""
+
 _TYPE_ARGUMENTS = re.compile(r"<[^<>]*>|\[[^\[\]]*\]")
 _QUOTES = "\"'`"
 # Receivers that say where a function is put, not what it belongs to: `module.exports.f = …`.
 _NO_CONTAINER = frozenset(
     {"module", "exports", "prototype", "this", "self", "window", "globalThis", "global"}
 )
+_PLAIN = re.compile(r"[\w$@#~!?' -]+")
 _SIGNATURE_END = re.compile(r"\s*(?:=>|->|[={:;,(\\]|\bdo|\bis|\bwhere|\bend)$")
 _SPACES = re.compile(r"\s+")
 _LITERAL = re.compile(r"^[A-Za-z~]*(\"\"\"|'''|\"|')(.*?)\1?$", re.DOTALL)
@@ -35,28 +39,25 @@ def split_name(name: str, separator: str) -> tuple[list[str], str]:
 
     `separator` is the language's own, or one character of several; empty: names are never qualified.
     """
+    name = _SPACES.sub(" ", name)[: 4 * NAME_CHARS]
     if name[:1] in _QUOTES:
-        return [], name.strip(_QUOTES)
+        return [], name.strip(_QUOTES)[:NAME_CHARS]
     if name.isidentifier() or not separator or name[0] == "[":
-        return [], _SPACES.sub(" ", name)
+        return [], name[:NAME_CHARS]
     prefix, operator, rest = name.partition("operator")
     if operator and not rest[:1].isalnum() and not prefix[-1:].isalnum():
-        name, tail = prefix, _SPACES.sub(" ", operator + rest)
-    else:
-        tail = ""
+        return _parts(prefix, separator), (operator + rest)[:NAME_CHARS]
     parts = _parts(name, separator)
-    if tail:
-        return parts, tail
     if not parts:
-        return [], name
-    return [part for part in parts[:-1] if part not in _NO_CONTAINER], parts[-1]
+        return [], name[:NAME_CHARS]
+    return [part for part in parts[:-1] if part not in _NO_CONTAINER and _PLAIN.fullmatch(part)], parts[-1]
 
 
 def _parts(name: str, separator: str) -> list[str]:
     for _ in range(4):  # type arguments nest, rarely deeper
         name = _TYPE_ARGUMENTS.sub("", name)
     name = name.replace(separator, "\0") if separator == "::" else re.sub(f"[{separator}]", "\0", name)
-    return [stripped for part in name.split("\0") if (stripped := part.strip(" \t\r\n*&"))]
+    return [stripped[:NAME_CHARS] for part in name.split("\0") if (stripped := part.strip(" *&"))]
 
 
 def signature(declaration: str) -> str:

@@ -6,10 +6,10 @@ import math
 import re
 from dataclasses import dataclass
 
-PART_BYTES = 1600
-"""The most source in one chunk.  The bundled encoder reads about 256 tokens, some 900 bytes of code:
-a part at the bound is a little over half read, and one at the average length (half of it) whole.
-Smaller parts would be read whole but tell less each and cost an embedding each."""
+PART_BYTES = 1200
+"""The most source in one chunk.  The bundled encoder reads 256 tokens, 700 to 900 bytes of code.  On five
+repositories in as many languages, a bound of 1600 hid 15 % of all tokens from it, 1200 hides 9 % for 5 % more
+chunks, 1000 hides 5 % for 11 % more; but a function kept whole has one vector that tells all it does."""
 PART_LINES = 60
 """The most lines in one chunk: what fits a screen."""
 
