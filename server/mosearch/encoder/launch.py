@@ -106,10 +106,18 @@ def _spawn(file: Path, spec: HostSpec, log: Path) -> subprocess.Popen[bytes]:
     command += ["--device", spec.device, "--idle-seconds", str(spec.idle_seconds)]
     if spec.threads is not None:
         command += ["--threads", str(spec.threads)]
+    # Threads of a matrix product that wait for each other must not spin: the cores are the editor's, too.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     with _open_log(log) as output:
         # `-m` makes the working folder importable: it must be one that nobody else can write to.
         return subprocess.Popen(
-            command, cwd=file.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **_detached()
+            command,
+            cwd=file.parent,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            **_detached(),
         )
 
 

@@ -42,6 +42,8 @@ from mosearch.types import Priority
 _log = logging.getLogger(__name__)
 
 _HELLO_SECONDS = 5.0
+_FAREWELL_SECONDS = 1.0
+"""For the last answers of a connection that is to be closed; its client may have stopped reading."""
 _CHECK_SECONDS = 0.5
 """How often a host without work looks whether it is still wanted."""
 _MAX_UNANSWERED = 64
@@ -122,7 +124,8 @@ class Host:
 
     def _attend(self, connection: Connection, token: str) -> None:
         """Everything that is read from one client."""
-        threading.Thread(target=connection.write_all, daemon=True).start()
+        writer = threading.Thread(target=connection.write_all, daemon=True)
+        writer.start()
         try:
             self._admit(connection, token)
             self._connections.add(connection)
@@ -136,6 +139,8 @@ class Host:
             self._connections.discard(connection)
             self._schedule.drop_all(connection)
             connection.hang_up()
+            writer.join(_FAREWELL_SECONDS)
+            connection.link.close()
 
     def _admit(self, connection: Connection, token: str) -> None:
         connection.link.set_timeout(_HELLO_SECONDS)
