@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from mosearch.encoder import EncoderClient
 from mosearch.errors import (
     CancelledError,
     EncoderError,
+    HostError,
     QueryError,
     SettingsError,
     StoreDamagedError,
@@ -38,6 +40,9 @@ from mosearch.types import (
     StoredChunk,
     SymbolKind,
 )
+
+# Before each attempt to embed: a host that died is replaced, but not for ever.
+_EMBED_PAUSES_S = (0.0, 0.5, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,22 +234,32 @@ class Engine:
         threading.Thread(target=self._try_encoder, name="mosearch-warm-up", daemon=True).start()
 
     def _embed(self, progress: Progress, cancel: Cancel) -> tuple[int, str]:
+        """Embed what lacks a vector; returns the number of texts sent, and why some are still missing."""
         before = self._texts_sent()
-        try:
-            indexer.embed_missing(
-                self.store,
-                self._encoder,
-                self.model.fingerprint,
-                self.index_exit,
-                Priority.INDEX,
-                progress,
-                cancel,
-            )
-        except CancelledError:
-            raise
-        except EncoderError as error:
-            return self._texts_sent() - before, f"Not every text could be embedded: {error}"
-        return self._texts_sent() - before, ""
+        trouble = ""
+        for pause in _EMBED_PAUSES_S:
+            time.sleep(pause)
+            try:
+                indexer.embed_missing(
+                    self.store,
+                    self._encoder,
+                    self.model.fingerprint,
+                    self.index_exit,
+                    Priority.INDEX,
+                    progress,
+                    cancel,
+                )
+            except HostError as error:  # killed, perhaps while it started: another one may live
+                trouble = f"Not every text could be embedded: {error}"
+            except CancelledError:
+                raise
+            except EncoderError as error:
+                trouble = f"Not every text could be embedded: {error}"
+                break
+            else:
+                trouble = ""
+                break
+        return self._texts_sent() - before, trouble
 
     def _texts_sent(self) -> int:
         return self._client.texts_sent if self._client is not None else 0

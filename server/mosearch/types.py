@@ -88,8 +88,11 @@ class SkippedFile:
 class Chunk:
     """The unit of retrieval: one function, class header, module remainder, section or window.
 
-    `text` is the source from `start_byte` (inclusive) to `end_byte` (exclusive) of the UTF-8 file.
-    A long body yields several chunks that share `symbol` and `container` and count up in `part`.
+    The span runs from `start_byte` (inclusive) to `end_byte` (exclusive) of the UTF-8 file.  For a
+    function, a section or a window, `text` is that span; a class and a module's remainder span the
+    whole, but their text holds only what is not in chunks of its own, with members shown by their
+    signatures.  A long body yields several chunks that share `symbol` and `container` and count up
+    in `part`.
     """
 
     symbol: str

@@ -1,0 +1,190 @@
+"""Real processes killed at random moments, and folders and files that are not as one would like."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mosearch.engine import Engine
+from mosearch.settings import load_settings
+
+COMMAND = [sys.executable, "-m", "mosearch"]
+KILLS = 20
+
+
+def _run(*arguments: str | Path, stdin: bytes = b"", expect: int | None = 0) -> Any:
+    """Run a command with `--json` and return what it answers."""
+    command = [*COMMAND, *map(str, arguments), "--json"]
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=120, check=False)
+    assert expect is None or done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+def _error(*arguments: str | Path, code: int, stdin: bytes = b"") -> str:
+    """The message of a command that must fail with an exit code."""
+    return str(_run(*arguments, stdin=stdin, expect=code)["error"]["message"])
+
+
+def _many_files(root: Path, count: int) -> Path:
+    for number in range(count):
+        folder = root / f"pkg{number % 7}"
+        folder.mkdir(parents=True, exist_ok=True)
+        functions = [
+            f'def step_{number}_{index}(x):\n    """Step {index} of {number}."""\n    return x + {index}\n'
+            for index in range(12)
+        ]
+        (folder / f"module{number}.py").write_text("\n\n".join(functions), encoding="utf-8")
+    return root
+
+
+def _content(root: Path) -> tuple[list[tuple[str, str, int]], set[str]]:
+    """Everything searchable: (path, digest, first line) of each chunk, and the digests with vectors."""
+    with Engine(root, load_settings(root)) as engine:
+        chunks = [
+            (path, item.chunk.digest, item.chunk.start_line)
+            for path in engine.store.files()
+            for item in engine.store.chunks_of(path)
+        ]
+        digests = {digest for _, digest, _ in chunks}
+        return sorted(chunks), engine.store.known_digests(
+            engine.model.fingerprint, engine.index_exit, digests
+        )
+
+
+def _kill_hosts(runtime: Path) -> None:
+    subprocess.run(["pkill", "-9", "-f", str(runtime)], check=False)
+
+
+def test_killed_at_any_moment_the_next_run_completes(
+    tmp_path: Path, use_tiny_model: Path, private_runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = _many_files(tmp_path / "work", 60)
+    chance = random.Random(20)
+    monkeypatch.setenv("MOSEARCH_CACHE_DIR", str(tmp_path / "undisturbed"))
+    start = time.monotonic()
+    _run("index", "--root", root)
+    duration = time.monotonic() - start
+    expected = _content(root)
+    monkeypatch.setenv("MOSEARCH_CACHE_DIR", str(tmp_path / "disturbed"))
+    for kill in range(KILLS):
+        if kill % 5 == 4:  # from nothing again, so that the early moments are hit, too
+            shutil.rmtree(tmp_path / "disturbed")
+        process = subprocess.Popen([*COMMAND, "index", "--root", str(root)], stdout=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.2, 1.0) * duration)
+        if kill % 2:
+            _kill_hosts(private_runtime)
+        process.kill()
+        process.wait()
+    report = _run("index", "--root", root)
+    assert not report.get("warning")
+    assert _content(root) == expected
+    assert _run("status", "--root", root)["pending"] == 0
+
+
+def test_a_host_killed_while_it_embeds_is_replaced(
+    tmp_path: Path, use_tiny_model: Path, private_runtime: Path
+) -> None:
+    root = _many_files(tmp_path / "work", 60)
+    process = subprocess.Popen([*COMMAND, "index", "--root", str(root)], stdout=subprocess.DEVNULL)
+    while process.poll() is None and not list(private_runtime.glob("*.sock")):
+        time.sleep(0.01)
+    _kill_hosts(private_runtime)
+    assert process.wait(60) == 0
+    assert _run("status", "--root", root)["pending"] == 0
+
+
+@pytest.fixture
+def small(tmp_path: Path, use_tiny_model: Path) -> Path:
+    return _many_files(tmp_path / "work", 2)
+
+
+def test_a_root_that_is_no_folder(small: Path) -> None:
+    assert "nowhere" in _error("index", "--root", small / "nowhere", code=2)
+    assert "module0.py" in _error("search", "x", "--root", small / "pkg0" / "module0.py", code=2)
+
+
+def test_queries_that_are_no_questions(small: Path) -> None:
+    assert "empty" in _error("search", "", "--root", small, code=2)
+    assert "100,000 characters" in _error("search", "x" * 100_000, "--root", small, code=2)
+    assert "no code" in _error("similar", "-", "--root", small, code=2, stdin=b" \n")
+    assert "PATH:LINE" in _error("similar", "module0.py", "--root", small, code=2)
+    assert "no file" in _error("similar", "nowhere.py:3", "--root", small, code=2)
+    assert "beyond the end" in _error("similar", "pkg0/module0.py:9999", "--root", small, code=2)
+    assert "cobol" in _error("search", "x", "--lang", "cobol", "--root", small, code=2)
+
+
+def test_unknown_settings_are_named(small: Path) -> None:
+    (small / "mosearch.toml").write_text("limitt = 3")
+    assert "limitt" in _error("search", "step", "--root", small, code=2)
+
+
+def test_an_empty_folder_has_no_answers(tmp_path: Path, use_tiny_model: Path) -> None:
+    root = tmp_path / "empty"
+    root.mkdir()
+    answer = _run("search", "anything", "--root", root)
+    assert answer["hits"] == []
+    assert answer["index"]["files"] == 0
+
+
+def test_awkward_files_are_indexed_or_counted(small: Path) -> None:
+    (small / "loop.py").symlink_to("loop.py")
+    with (small / "huge.log").open("wb") as file:
+        file.truncate(200_000_000)
+    (small / "latin.py").write_bytes('def größe():\n    return "é"\n'.encode("latin-1"))
+    (small / "wide.py").write_bytes("def breite():\n    return 1\n".encode("utf-16"))
+    odd = small / "a 'quoted' \"name\" 🎈\nwith a newline.py"
+    odd.write_text("def balloon_floats_upward():\n    return 1\n")
+    report = _run("index", "--root", small)
+    assert report["skipped"] == {"oversized": 1, "symbolic link": 1}
+    assert report["failed"] == {}
+    assert report["files"] == 5
+    assert _run("search", "balloon floats upward", "--root", small)["hits"][0]["path"] == odd.name
+    assert _run("search", "breite", "--root", small)["hits"][0]["path"] == "wide.py"
+
+
+def test_without_git_ignore_files_still_count(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    (small / ".gitignore").write_text("pkg1/\n")
+    report = _run("index", "--root", small)
+    assert report["files"] == 2, "one module and .gitignore"
+
+
+def test_a_cache_folder_that_cannot_be_written(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = small.parent / "blocked"
+    blocked.write_text("a file, not a folder")
+    monkeypatch.setenv("MOSEARCH_CACHE_DIR", str(blocked / "cache"))
+    message = _error("index", "--root", small, code=3)
+    assert "blocked" in message
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
+def test_a_full_disk_is_named_and_nothing_is_lost(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("this system does not allow mounting")
+    try:
+        monkeypatch.setenv("MOSEARCH_CACHE_DIR", str(disk))
+        _run("index", "--root", small)
+        ballast = shutil.disk_usage(disk).free
+        (disk / "ballast").write_bytes(b"x" * (ballast - 16_384))
+        _many_files(small, 30)
+        message = _error("index", "--root", small, code=3)
+        assert "space" in message or "full" in message
+        (disk / "ballast").unlink()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert _run("index", "--root", small)["files"] == 30
+        assert _run("status", "--root", small)["pending"] == 0
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
