@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from mosearch.engine import Engine
 from mosearch.errors import CancelledError, MosearchError, StoreLockedError
 from mosearch.settings import load_settings
 from mosearch.types import IndexReport
+
+if TYPE_CHECKING:
+    from mosearch.engine import Engine
 
 # Saves that follow one another (format on save, "save all", a checkout) become one run.
 _DEBOUNCE_S = 0.2
@@ -66,6 +68,9 @@ class Folder:
         self._thread.join(timeout)
 
     def _run(self) -> None:
+        # Imported here, in the folder's own thread: `initialize` does not wait for numpy and its like.
+        from mosearch.engine import Engine
+
         try:
             self._engine = Engine(self.root, load_settings(self.root, self._options))
         except MosearchError as error:

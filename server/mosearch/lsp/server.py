@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 import cattrs
@@ -24,12 +24,14 @@ from pygls.protocol import default_converter
 from pygls.protocol.json_rpc import JsonRPCNotification, JsonRPCRequestMessage
 
 from mosearch import __version__
-from mosearch.engine import Engine
 from mosearch.errors import MosearchError, QueryError, UsageError
 from mosearch.lsp import wire
 from mosearch.lsp.folder import Folder
 from mosearch.lsp.progress import ProgressReporter
 from mosearch.types import Filters, Hit, SearchResult
+
+if TYPE_CHECKING:
+    from mosearch.engine import Engine
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
