@@ -207,6 +207,12 @@ class TestInARepository:
         _write(top, "node_modules/express/.gitignore=*.log\n", "node_modules/express/a.log")
         assert _files(top / "node_modules" / "express") == {"index.js", "lib/a.js"}
 
+    @pytest.mark.parametrize("rule", ["/build/**", "build/*"])
+    def test_root_of_which_all_is_ignored(self, top: Path, rule: str) -> None:
+        _init(top)
+        _write(top, f".gitignore={rule}\n", "build/a.py", "build/lib/b.py")
+        assert _files(top / "build") == {"a.py", "lib/b.py"}
+
     def test_a_root_beside_a_chosen_folder_stays_hidden(self, top: Path) -> None:
         _init(top)
         _write(top, ".gitignore=/packages/*\n!/packages/mine/\n", "packages/mine/a.py", "packages/other/b.py")

@@ -27,8 +27,10 @@ _fragment = st.sampled_from(
     ]
 )
 _free_pattern = st.lists(_fragment, min_size=1, max_size=6).map("".join)
-_usual = r"a /a a/ /a/ * !a !*/ !/a/ a/* !a/b **/b a/** a/**/b *.py !x.py a/b /* !/ab a** a**/b ? ?? b/ !b/"
-_usual_pattern = st.sampled_from([*_usual.split(), "#c", "\\#c", "\\!d", "e\\ ", "e ", "a b  "])
+_usual_pattern = st.sampled_from(
+    r"a /a a/ /a/ * !a !*/ !/a/ a/* !a/b **/b a/** a/**/b *.py !x.py a/b /* !/ab a** a**/b".split()
+    + r"? ?? b/ !b/ #c \#c \!d e".split()
+)
 _line = st.one_of(_usual_pattern, _free_pattern, _free_pattern.map("!".__add__))
 
 
@@ -114,6 +116,8 @@ def test_same_files_as_git(
     _git(top, git_environment, "config", "core.ignorecase", str(ignore_case).lower())
     (top / ".git" / "info").mkdir(exist_ok=True)
     (top / ".git" / "info" / "exclude").write_bytes(info)
+    if ignore_case:  # where git takes `B` and `b` for one file, there cannot be both
+        paths = [path.lower() for path in paths]
     written = _write_tree(top, paths, rules)
     chosen = {written[number] for number in tracked if number < len(written)}
     if chosen:

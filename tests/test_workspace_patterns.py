@@ -89,6 +89,8 @@ def _ignored_by_us(data: bytes, ignore_case: bool, paths: list[str]) -> set[str]
 @given(data=_rules_file, ignore_case=st.booleans())
 @example(data=b"a**/b.py", ignore_case=False)
 @example(data=b"d**b", ignore_case=False)
+@example(data=b"d**/b", ignore_case=False)
+@example(data=b"\xef\xbb\xbfb.py", ignore_case=False)
 @example(data=b"**/**/b/**", ignore_case=False)
 @example(data=b"d/**/a", ignore_case=False)
 @example(data=b"\xef\xbb\xbf*.py\r\n!b.py\r\n", ignore_case=False)

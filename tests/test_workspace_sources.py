@@ -51,6 +51,7 @@ def test_decode(data: bytes, text: str) -> None:
         bytes(range(1, 32)) * 4,
         b"\xff\xfe\x00\xd8",
         b"a\0b",
+        b"caf\xe9 " * 100 + b"\x01",
     ],
 )
 def test_no_text(data: bytes) -> None:
@@ -133,7 +134,7 @@ def test_read_gives_text_hash_and_status(tmp_path: Path) -> None:
     [
         ("a.py", b"", SkipReason.EMPTY),
         ("a.png", b"\x89PNG\r\n\x1a\n\0\0", SkipReason.BINARY),
-        ("yarn.lock", b"x", SkipReason.GENERATED),
+        ("yarn.lock", b"x" * 101, SkipReason.GENERATED),
         ("a.py", b"x" * 101, SkipReason.OVERSIZED),
     ],
 )
