@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -228,6 +230,32 @@ def test_vectors_of_the_wrong_kind_are_refused(store: Store, vectors: NDArray[np
 def test_a_query_without_direction_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="no direction"):
         store.search_vectors(MODEL, EXIT, np.zeros(DIM), 3, ANY)
+
+
+def test_old_vectors_that_no_worktree_uses_are_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, month = time.time(), 31 * 86_400
+    with (
+        Store.open(tmp_path / "one", tmp_path / "shared") as one,
+        Store.open(tmp_path / "two", tmp_path / "shared") as two,
+        Store.open(tmp_path / "gone", tmp_path / "shared") as gone,
+    ):
+        put(one, "a.py", ["in one"])
+        put(two, "b.py", ["in two"])
+        put(gone, "c.py", ["in gone"])
+        embed(one, ["in one", "in two", "in gone", "old 1", "old 2", "old 3"])
+        monkeypatch.setattr("mosearch.store._vectors.time.time", lambda: start + month)
+        embed(one, ["young"], seed=1)
+        shutil.rmtree(tmp_path / "gone")
+
+        assert one.optimize()
+
+        texts = ["in one", "in two", "in gone", "old 1", "old 2", "old 3", "young"]
+        kept = one.known_digests(MODEL, EXIT, [digest(text) for text in texts])
+        assert kept == {digest(text) for text in ("in one", "in two", "young")}
+        assert one.files().keys() == {"a.py"}
+        assert two.missing_texts(MODEL, EXIT).total == 0
 
 
 # Full text

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
-from mosearch.errors import StoreLockedError
 from mosearch.store._locks import ProcessLock
+from mosearch.store._prune import prune
 from mosearch.store._tables import Tables
 
 _MOST_FRAGMENTS = 64
-"""Each write leaves a fragment; queries slow down from about a hundred on."""
+"""Each write leaves a fragment, and each costs every query a little."""
 _MOST_DEAD_SHARE = 0.3
 _FEW_ROWS = 1_000
 
-_OLD = timedelta(minutes=1)
-"""A version may be read by a query that is under way in another process; none takes so long."""
+_AT_ONCE = timedelta(milliseconds=1)
+"""No old version is kept: a reader who finds that its own is gone reads the newest one instead.  A
+writer could not, so writers are locked out while old versions are removed."""
+_TIMEOUT = 10.0
 
 
 def is_due(tables: Tables) -> bool:
@@ -28,16 +31,43 @@ def is_due(tables: Tables) -> bool:
     return dead > max(_FEW_ROWS, _MOST_DEAD_SHARE * rows)
 
 
-def optimize(tables: Tables, writer: ProcessLock, index_dir: Path, vectors_dir: Path, ann_rows: int) -> bool:
-    """Only `files`, which is small, is locked against writers; appends elsewhere go on meanwhile."""
-    try:
-        with ProcessLock(index_dir / "maintenance.lock").held(0):
-            tables.chunks.optimize(cleanup_older_than=_OLD)
-            with writer.held(10.0):
-                tables.files.optimize(cleanup_older_than=_OLD)
-        with ProcessLock(vectors_dir / "maintenance.lock").held(0):
-            for table in tables.vectors.all().values():
-                table.optimize(ann_rows, cleanup_older_than=_OLD)
-    except StoreLockedError:
-        return False
-    return True
+def sweep(tables: Tables, writer: ProcessLock, index_dir: Path) -> int:
+    """Deletes dead chunks; locks out compaction, which could not be committed after a deletion."""
+    with _alone(index_dir), writer.held(_TIMEOUT):
+        return tables.chunks.delete_dead(tables.files.snapshot())
+
+
+def optimize(
+    tables: Tables,
+    writer: ProcessLock,
+    vectors_writer: ProcessLock,
+    index_dir: Path,
+    vectors_dir: Path,
+    ann_rows: int,
+) -> None:
+    """The long part lets writers go on; the short end of it does not.
+
+    Raises StoreLockedError when another process is at it.
+    """
+    with _alone(index_dir):
+        sweep(tables, writer, index_dir)
+        tables.chunks.optimize()
+        with writer.held(_TIMEOUT):
+            tables.chunks.optimize(cleanup_older_than=_AT_ONCE)
+            tables.files.optimize(cleanup_older_than=_AT_ONCE)
+    with _alone(vectors_dir):
+        _optimize_vectors(tables, vectors_writer, vectors_dir, ann_rows)
+
+
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    return ProcessLock(folder / "maintenance.lock").held(0)
+
+
+def _optimize_vectors(tables: Tables, writer: ProcessLock, vectors_dir: Path, ann_rows: int) -> None:
+    with writer.held(_TIMEOUT):
+        prune(tables, vectors_dir)
+    for table in tables.vectors.all().values():
+        table.optimize()
+        table.build_index(ann_rows)
+        with writer.held(_TIMEOUT):
+            table.optimize(cleanup_older_than=_AT_ONCE)

@@ -36,12 +36,11 @@ def nearest(
     def join(found: Scored) -> list[tuple[StoredChunk, float]]:
         return _join(found, chunks, limit, where, snapshot)
 
-    if where is None:
-        count = limit + limit // 4 + 16
-        found = vectors.nearest(query, count, exact=False)
-        hits = join(found)
-        if len(hits) >= limit or len(found) == vectors.rows():
-            return hits
+    count = (limit if where is None else 2 * limit) + limit // 4 + 16
+    found = vectors.nearest(query, count, exact=False)
+    hits = join(found)
+    if len(hits) >= limit or len(found) == vectors.rows():
+        return hits
     allowed = chunks.live_digests(where, snapshot)
     if len(allowed) <= _COMPARE_ALL:
         return join(_compare(vectors, allowed, query))
@@ -65,7 +64,7 @@ def _widen(
     """Asks for more and more neighbours until enough of them are allowed, or there are no more."""
     count, exact = limit, False
     while True:
-        count *= 4
+        count *= 8
         exact = exact or count > _APPROXIMATE_MOST
         found = vectors.nearest(query, count, exact=exact)
         hits = join([pair for pair in found if pair[0] in allowed])

@@ -28,7 +28,9 @@ def quarantine(
     with writer.held(timeout), translated("set aside the index", index_dir):
         is_bad = _opens_not(index_dir, vectors_dir, writer) if seen is None else _is(index_dir, seen)
         moved = _move(tables_folder(index_dir)) if is_bad else None
-    with ProcessLock(vectors_dir / "vectors.lock").held(timeout), translated("check vectors", vectors_dir):
+    # Compaction, too, must stand still: it removes files while they are being read.
+    vectors, upkeep = (ProcessLock(vectors_dir / f"{name}.lock") for name in ("vectors", "maintenance"))
+    with vectors.held(timeout), upkeep.held(timeout), translated("check the vectors", vectors_dir):
         _set_vectors_aside(tables_folder(vectors_dir))
     return moved
 

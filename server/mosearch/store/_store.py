@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mosearch.errors import StoreLockedError
 from mosearch.store._failures import translated
 from mosearch.store._folders import folder_bytes, make_private, tables_folder
 from mosearch.store._globs import matching
@@ -55,13 +56,16 @@ class Store:
         Both folders are made private to the user.  Tables lie in a sub-folder named after the schema
         version, so that another version's tables are neither read nor touched.
         """
+        from mosearch.store._prune import register
         from mosearch.store._tables import open_tables
 
         with translated("open the index", index_dir):
             for folder in (index_dir, vectors_dir):
                 make_private(folder)
             writer = ProcessLock(index_dir / "writer.lock")
-            return cls(index_dir, vectors_dir, open_tables(index_dir, vectors_dir, writer, _TIMEOUT), writer)
+            tables = open_tables(index_dir, vectors_dir, writer, _TIMEOUT)
+            register(index_dir, vectors_dir)
+            return cls(index_dir, vectors_dir, tables, writer)
 
     def close(self) -> None:
         """Lets go of the tables; the Store must not be used any more."""
@@ -173,7 +177,10 @@ class Store:
         """Those of `digests` that have a vector of this model at this exit."""
         with translated("look up vectors", self.vectors_dir):
             table = self._tables.vectors.find(fingerprint, exit)
-            return {d.hex() for d in table.known([bytes.fromhex(d) for d in digests])} if table else set()
+            if table is None:
+                return set()
+            keys = [bytes.fromhex(d) for d in digests]
+            return {d.hex() for d in _retried(lambda: table.known(keys))}
 
     def missing_texts(self, fingerprint: str, exit: int) -> MissingTexts:
         """Texts of live chunks that have no vector of this model at this exit."""
@@ -181,7 +188,7 @@ class Store:
 
         with translated("look up vectors", self.vectors_dir):
             table = self._tables.vectors.find(fingerprint, exit)
-            known = table.all_digests() if table else set()
+            known = _retried(table.all_digests) if table else set()
         groups = self._consistent(lambda snapshot: _missing.by_file(self._tables.chunks, snapshot, known))
 
         def read() -> Iterator[MissingText]:
@@ -216,7 +223,8 @@ class Store:
             table = self._tables.vectors.find(fingerprint, exit)
             if table is None:
                 return {}
-            found, matrix = table.get([bytes.fromhex(d) for d in digests])
+            keys = [bytes.fromhex(d) for d in digests]
+            found, matrix = _retried(lambda: table.get(keys))
             return {d.hex(): row for d, row in zip(found, matrix, strict=True)}
 
     def search_vectors(
@@ -267,9 +275,12 @@ class Store:
             )
 
     def sweep(self) -> int:
-        """Deletes the rows of dead chunks and returns their number."""
-        with self._writing("sweep the index"):
-            return self._tables.chunks.delete_dead(self._tables.files.snapshot())
+        """Deletes the rows of dead chunks and returns their number; 0 while another process optimizes."""
+        from mosearch.store import _maintenance
+
+        with suppress(StoreLockedError), translated("sweep the index", self.index_dir):
+            return _maintenance.sweep(self._tables, self._writer, self.index_dir)
+        return 0
 
     def maintenance_due(self) -> bool:
         """Whether `optimize` would now pay: many small writes, or many dead rows."""
@@ -279,18 +290,20 @@ class Store:
             return _maintenance.is_due(self._tables)
 
     def optimize(self, ann_rows: int = 20_000) -> bool:
-        """Sweeps, merges small writes, brings the indices up to date, and drops versions a minute old.
+        """Sweeps, merges small writes, brings the indices up to date, and prunes the vectors.
 
-        Vector tables of `ann_rows` rows or more get an approximate index.  Others may read and write
-        meanwhile.  Returns False when another process is already at it.
+        Vector tables of `ann_rows` rows or more get an approximate index.  Vectors that no index uses,
+        in whichever worktree, are dropped when they are a month old and half as many as the used ones.
+        Others may read and write meanwhile.  Returns False when another process is already at it.
         """
         from mosearch.store import _maintenance
 
-        self.sweep()
-        with translated("optimize the index", self.index_dir):
-            return _maintenance.optimize(
-                self._tables, self._writer, self.index_dir, self.vectors_dir, ann_rows
+        with suppress(StoreLockedError), translated("optimize the index", self.index_dir):
+            _maintenance.optimize(
+                self._tables, self._writer, self._vectors_lock, self.index_dir, self.vectors_dir, ann_rows
             )
+            return True
+        return False
 
     quarantine = staticmethod(quarantine)
 
@@ -321,13 +334,26 @@ class Store:
         Without this, a reader could look for a version of a file that was replaced and swept since.
         """
         files = self._tables.files
+
+        def attempt() -> tuple[T, bool]:
+            snapshot = files.snapshot()
+            result = read(snapshot)
+            return result, files.version() == snapshot.version
+
         with translated("read the index", self.index_dir):
             for _ in range(_ATTEMPTS):
-                snapshot = files.snapshot()
-                result = read(snapshot)
-                if files.version() == snapshot.version:
+                result, is_current = _retried(attempt)
+                if is_current:
                     break
             return result
+
+
+def _retried(read: Callable[[], T]) -> T:
+    """Reads again when what was being read was merged away by another process's `optimize`."""
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(RuntimeError, ValueError, OSError):
+            return read()
+    return read()
 
 
 def _within(filters: Filters, snapshot: Snapshot) -> Snapshot:

@@ -99,12 +99,14 @@ class VectorTable:
         for part in _parts(list(digests)):
             self._table.delete(f"{in_digests('digest', part)} AND day < {day}")
 
-    def optimize(self, ann_rows: int, **options: Any) -> None:
-        """Compacts, and indexes tables of `ann_rows` rows or more; trains anew once a fifth is unindexed.
+    def optimize(self, **options: Any) -> None:
+        self._table.optimize(**options)
+
+    def build_index(self, ann_rows: int) -> None:
+        """Indexes tables of `ann_rows` rows or more; trains anew once a fifth of them is unindexed.
 
         RaBitQ needs a multiple of 8 dimensions; vectors of another length are compared one by one.
         """
-        self._table.optimize(**options)
         rows = self.rows()
         if rows >= ann_rows and self.dim % 8 == 0 and self._unindexed_share(rows) > _RETRAIN_SHARE:
             partitions = max(1, rows // _ROWS_PER_PARTITION)
