@@ -127,7 +127,7 @@ def similar(
 ) -> None:
     """Find code like that at PATH:LINE, or, with -, like the code on standard input."""
     with _open(root) as engine:
-        code = click.get_text_stream("stdin").read() if place == "-" else ""
+        code = sys.stdin.buffer.read().decode("utf-8", "replace") if place == "-" else ""
         report = _refresh(engine, quiet=as_json)
         here = place != "-"
         asked = engine.place(*_parse_place(place, engine.root)) if here else _piped(code)

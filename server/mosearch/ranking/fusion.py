@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mosearch.types import StoredChunk
 
@@ -19,6 +19,9 @@ class Candidate:
     score: float
     exit: int | None = None
     """The exit whose vectors last scored it; None while it was found by its words only."""
+
+    def rescored(self, score: float) -> Candidate:
+        return replace(self, score=score)
 
     @property
     def key(self) -> tuple[int, int, int]:

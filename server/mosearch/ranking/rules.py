@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 from mosearch.ranking.fusion import Candidate
@@ -44,7 +43,7 @@ _ASKED_FOR = {
 def apply_rules(query: Query, candidates: Iterable[Candidate]) -> list[Candidate]:
     """Scale each candidate's score by what its name, place and kind say; best first."""
     scaled = [
-        replace(candidate, score=candidate.score * _factor(query, candidate)) for candidate in candidates
+        candidate.rescored(candidate.score * _factor(query, candidate)) for candidate in candidates
     ]
     return sorted(scaled, key=lambda candidate: -candidate.score)
 
