@@ -29,6 +29,8 @@ class Asked:
     rank: int | None
     """Of the first right hit, from 1; None when none is among the first 50."""
     milliseconds: float
+    stages: dict[str, float]
+    """Stage of the query → milliseconds, as the engine reports them."""
     top: tuple[str, ...]
     """The first five hits, for the reader who wonders."""
     lost: tuple[str, ...]
@@ -105,11 +107,11 @@ def _similar(engine: Engine, case: dict[str, Any], chunks: Sequence[StoredChunk]
     of, siblings = case["of"], case["siblings"]
     known = next((stored for stored in chunks if _is(of, stored.path, stored.chunk)), None)
     if known is None:
-        return Asked(of, tuple(siblings), None, 0.0, (), (of,))
+        return Asked(of, tuple(siblings), None, 0.0, {}, (), (of,))
     try:
         place = engine.place(known.path, known.chunk.start_line)
     except QueryError as error:
-        return Asked(of, tuple(siblings), None, 0.0, (str(error),), (of,))
+        return Asked(of, tuple(siblings), None, 0.0, {}, (str(error),), (of,))
     rerank = engine.settings.rerank
     return _asked(of, siblings, chunks, lambda: engine.similar(place, True, DEPTH, rerank=rerank))
 
@@ -118,16 +120,17 @@ def _asked(
     ask: str, answers: Sequence[str], chunks: Sequence[StoredChunk], query: Callable[[], SearchResult]
 ) -> Asked:
     start = time.perf_counter()
-    hits = query().hits
+    result = query()
     milliseconds = (time.perf_counter() - start) * 1000
     right = (
         number
-        for number, hit in enumerate(hits, start=1)
+        for number, hit in enumerate(result.hits, start=1)
         if any(_is(answer, hit.path, hit.chunk) for answer in answers)
     )
     lost = [one for one in answers if not any(_is(one, stored.path, stored.chunk) for stored in chunks)]
-    top = tuple(_described(hit) for hit in hits[:_SHOWN])
-    return Asked(ask, tuple(answers), next(right, None), milliseconds, top, tuple(lost))
+    top = tuple(_described(hit) for hit in result.hits[:_SHOWN])
+    stages = dict(result.timing_ms)
+    return Asked(ask, tuple(answers), next(right, None), milliseconds, stages, top, tuple(lost))
 
 
 def _is(answer: str, path: str, chunk: Chunk) -> bool:

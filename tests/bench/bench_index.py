@@ -25,25 +25,37 @@ class CommandError(Exception):
     """The command did not end well; the message holds what it said."""
 
 
+@dataclass(slots=True)
+class Usage:
+    """What one process used, sampled every 50 ms."""
+
+    peak_mb: float = 0.0
+    """Largest resident size seen."""
+    cpu_seconds: float = 0.0
+    """User and system time: on a busy machine it says more than the clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """One run of the command."""
 
     answer: dict[str, Any]
     """The JSON that it printed."""
+    trouble: str
+    """What it said on standard error, which is nothing when all is well."""
     seconds: float
-    command_peak_mb: float
-    """Largest resident size seen of the command itself, sampled every 50 ms."""
-    host_peak_mb: float
-    """The same of the encoder host; 0 where none was running."""
+    command: Usage
+    host: Usage
+    """Of the encoder host, while the command ran; zeros where there was none."""
 
 
 class Workplace:
     """Private cache, configuration and runtime folders, so that nothing of the user's is read or touched."""
 
     def __init__(self) -> None:
-        # The runtime folder holds a Unix socket, whose path may have about 100 bytes.
-        self._folder = Path(tempfile.mkdtemp(prefix="mb-"))
+        # The runtime folder holds a Unix socket, whose path may have about 100 bytes: no long TMPDIR.
+        short = "/tmp" if Path("/tmp").is_dir() else None
+        self._folder = Path(tempfile.mkdtemp(prefix="mb-", dir=short))
         self.cache = self._folder / "cache"
         self.runtime = self._folder / "run"
 
@@ -98,17 +110,17 @@ def run(arguments: Sequence[str], workplace: Workplace) -> Cost:
             stderr=errors,
             env={**os.environ, **workplace.environment},
         )
-        command_peak, host_peak = _watch(command, workplace)
+        command_usage, host_usage = _watch(command, workplace)
         seconds = time.perf_counter() - start
         output.seek(0)
         errors.seek(0)
         text = output.read().decode("utf-8", "replace")
         trouble = errors.read().decode("utf-8", "replace").strip()
-    if command.returncode != 0 or trouble:
+    if command.returncode != 0:
         raise CommandError(
             f"mosearch {arguments[0]} ended with {command.returncode}: {text.strip()} {trouble}"
         )
-    return Cost(_parsed(text), seconds, command_peak / 1e6, host_peak / 1e6)
+    return Cost(_parsed(text), trouble, seconds, command_usage, host_usage)
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -116,20 +128,31 @@ def _parsed(text: str) -> dict[str, Any]:
     return dict(answer)
 
 
-def _watch(command: subprocess.Popen[bytes], workplace: Workplace) -> tuple[int, int]:
-    """Peak resident bytes of the command and of the encoder host, until the command ends."""
+def _watch(command: subprocess.Popen[bytes], workplace: Workplace) -> tuple[Usage, Usage]:
+    """What the command and the encoder host use until the command ends."""
     watched = psutil.Process(command.pid)
     host = next(iter(workplace.hosts()), None)
-    command_peak = host_peak = 0
+    before = _cpu_seconds(host) if host is not None else 0.0
+    command_usage, host_usage = Usage(), Usage()
     while command.poll() is None:
         with suppress(psutil.Error):
-            command_peak = max(command_peak, watched.memory_info().rss)
+            _sample(watched, command_usage, 0.0)
             host = host or _started_host(watched)
         if host is not None:
             with suppress(psutil.Error):
-                host_peak = max(host_peak, host.memory_info().rss)
+                _sample(host, host_usage, before)
         time.sleep(_SAMPLE_SECONDS)
-    return command_peak, host_peak
+    return command_usage, host_usage
+
+
+def _sample(process: psutil.Process, usage: Usage, before: float) -> None:
+    usage.peak_mb = max(usage.peak_mb, process.memory_info().rss / 1e6)
+    usage.cpu_seconds = _cpu_seconds(process) - before
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _started_host(command: psutil.Process) -> psutil.Process | None:

@@ -20,7 +20,7 @@ import click
 import platformdirs
 from bench_ask import DEPTH, Asked, Examined, examine, examined_json, scores
 from bench_fetch import Codebase, FetchError, fetch
-from bench_index import CommandError, Cost, Workplace, run
+from bench_index import CommandError, Cost, Usage, Workplace, run
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -34,7 +34,7 @@ else:
     import tomli as tomllib
 
 _HERE = Path(__file__).parent
-_WIDTH_IN_A_FILE = 150
+_WIDTH_IN_A_FILE = 170
 _COLD_QUESTION = "where is a retry decided"
 
 
@@ -136,10 +136,15 @@ def _one_json(one: Measured) -> dict[str, Any]:
 def _cost_json(cost: Cost) -> dict[str, Any]:
     return {
         "seconds": round(cost.seconds, 3),
-        "command_peak_mb": round(cost.command_peak_mb, 1),
-        "host_peak_mb": round(cost.host_peak_mb, 1),
+        "command": _usage_json(cost.command),
+        "host": _usage_json(cost.host),
         "report": cost.answer,
+        "stderr": cost.trouble,
     }
+
+
+def _usage_json(usage: Usage) -> dict[str, float]:
+    return {"peak_mb": round(usage.peak_mb, 1), "cpu_seconds": round(usage.cpu_seconds, 2)}
 
 
 def _show(console: Console, measured: Sequence[Measured]) -> None:
@@ -149,15 +154,17 @@ def _show(console: Console, measured: Sequence[Measured]) -> None:
     for one in measured:
         if one.examined.questions or one.examined.similar:
             console.print(_rank_table(one))
-        warnings = (one.first.answer.get("warning", ""), *one.examined.warnings)
-        for warning in filter(None, dict.fromkeys(warnings)):
+        costs = (one.first, one.again)
+        said = [text for cost in costs for text in (cost.answer.get("warning", ""), cost.trouble)]
+        for warning in filter(None, dict.fromkeys([*said, *one.examined.warnings])):
             console.print(Text(f"{one.codebase.name}: {warning}", style="yellow"))
 
 
 def _index_table(measured: Sequence[Measured]) -> Table:
     counts = ("files", "left out", "failed", "chunks", "embedded")
-    costs = ("s", "chunks/s", "MB", "command MB", "host MB", "again s", "embedded", "search s")
-    table = _table("First index, second run, one cold search", ("code base", *counts, *costs))
+    costs = ("s", "CPU s", "chunks/s", "disk MB", "command MB", "host MB")
+    later = ("again s", "CPU s", "embedded", "search s")
+    table = _table("First index, second run, one cold search", ("code base", *counts, *costs, *later))
     for one in measured:
         report = one.first.answer
         cells = (
@@ -167,15 +174,17 @@ def _index_table(measured: Sequence[Measured]) -> Table:
             f"{report['chunks']:,}",
             f"{report['embedded']:,}",
             f"{one.first.seconds:.1f}",
+            f"{one.first.command.cpu_seconds + one.first.host.cpu_seconds:.1f}",
             f"{report['chunks'] / one.first.seconds:.0f}",
             f"{one.index_bytes / 1e6:.1f}",
-            f"{one.first.command_peak_mb:.0f}",
-            f"{one.first.host_peak_mb:.0f}",
+            f"{one.first.command.peak_mb:.0f}",
+            f"{one.first.host.peak_mb:.0f}",
             f"{one.again.seconds:.2f}",
+            f"{one.again.command.cpu_seconds:.2f}",
             f"{one.again.answer['embedded']:,}",
             f"{one.cold_search_seconds:.2f}",
         )
-        table.add_row(f"{one.codebase.name} ({one.codebase.language})", *cells)
+        table.add_row(one.codebase.name, *cells)
     return table
 
 
