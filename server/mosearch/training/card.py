@@ -1,0 +1,105 @@
+"""The model card, written from what the pipeline recorded: nothing in it is typed by hand twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+from typing import Any
+
+from mosearch.encoder.config import ModelConfig
+
+_INTRODUCTION = """\
+A multi-exit encoder for code search: one forward pass gives an embedding at each of its exits
+({exits}). Shallow exits are cheap enough to embed every edit; deeper ones re-rank. Exit 0 is a weighted
+mean of token embeddings and runs no layer at all.
+
+- Architecture: BERT, {layers} layers of {hidden_size}; vocabulary of {vocab_size}; identifiers are split at
+  case changes and underscores before the tokeniser sees them.
+- Embeddings: {dim} numbers, L2-normalised; compare by inner product. At most {max_tokens} tokens a text.
+- Indexes by default: exit {index_exit}. Re-ranks by default: exit {rerank_exit}.
+- Licence: {licence}.
+"""
+
+_RECIPE = """\
+The method follows MoSE (arXiv 2503.03008, "MoSE: Hierarchical Self-Distillation Enhances Early Layer
+Embeddings"): every exit has its own projection head and its own contrastive loss, all in one sum that weighs
+deeper exits more, so that deeper layers teach shallower ones. Added to it: the distribution of
+similarities within a batch is distilled from the frozen original model into every exit, and from
+the deepest exit into the others. Shallow heads start from a ridge regression onto the original
+model's embeddings. The layers come from all-MiniLM-L6-v2 (Apache-2.0).
+"""
+
+_LIMITS = """\
+- Trained on texts of at most about a hundred tokens of code and English documentation; what stands late in a
+  long function, and queries in other languages, are served less well.
+- Documentation is not the language of web questions; on such queries it gains least.
+- Similarity is no proof: two functions can look alike and do different things.
+- The training code is public and free, but it is not free of mistakes or of its authors' bias.
+"""
+
+
+def model_card(config: ModelConfig, corpus: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    """Markdown.  `corpus` is the pipeline's `corpus.json`, `figures` that of `mosearch eval model --json`."""
+    exits = ", ".join(map(str, config.exit_layers))
+    fields = {name: getattr(config, name) for name in config.__dataclass_fields__}
+    parts = [f"# {config.name}\n", _INTRODUCTION.format(**{**fields, "exits": exits})]
+    parts += ["## Recipe\n", _RECIPE, "## Training data\n", _corpus(corpus)]
+    parts += ["## Figures\n", _figures(figures), "## Limits\n", _LIMITS]
+    return "\n".join(parts)
+
+
+def _corpus(corpus: Mapping[str, Any]) -> str:
+    if not corpus:
+        return "Not recorded.\n"
+    counts = corpus["functions"]
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in corpus["kinds"].items())
+    copies, leaks = counts.get("near duplicate", 0), counts.get("in a development set", 0)
+    return "\n".join(
+        (
+            f"{corpus['pairs']:,} pairs ({kinds}) from {len(corpus['packages']):,} packages of public",
+            f"registries, chosen from {counts['seen']:,} functions. Dropped: {copies:,} near-duplicates and",
+            f"{leaks:,} functions whose normalised text is in a development set.",
+            "A share of the packages, drawn by name, was kept out for testing.\n",
+            _table(("language", "pairs"), corpus["languages"].items()),
+            "Licences of the packages, as they declare them (the most common ones):\n",
+            _table(("licence", "packages"), list(corpus["licences"].items())[:20]),
+        )
+    )
+
+
+def _figures(figures: Mapping[str, Any]) -> str:
+    """Mean reciprocal rank by kind of task, and the cost of each exit."""
+    if not figures:
+        return "Not measured.\n"
+    groups: dict[tuple[str, Any], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in figures["results"]:
+        groups[row["model"], row["exit"]][row["group"]].append(row["quality"]["mrr"])
+    names = list(dict.fromkeys(row["group"] for row in figures["results"]))
+    quality = [
+        (model, "" if exit_ is None else exit_, *(_mean(found.get(name)) for name in names))
+        for (model, exit_), found in groups.items()
+    ]
+    cost = [
+        (model, exit_, f"{one['parameters'] / 1e6:.1f} M", f"{one['flops_per_token'] / 1e6:.1f} M")
+        for model, exits in figures["costs"].items()
+        for exit_, one in exits.items()
+    ]
+    return "\n".join(
+        (
+            "Mean reciprocal rank over the full corpus, averaged over the tasks of a kind:\n",
+            _table(("model", "exit", *names), quality),
+            _table(("model", "exit", "parameters", "operations per token"), cost),
+        )
+    )
+
+
+def _mean(values: list[float] | None) -> str:
+    return f"{fmean(values):.3f}" if values else ""
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    head = tuple(head)
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join(lines) + "\n"

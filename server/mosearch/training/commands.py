@@ -1,0 +1,166 @@
+"""The pipeline's steps as commands: `python -m mosearch.training harvest|extract|pack|train|export`.
+
+All data lies in one work folder: `raw/` (archives and their manifest), `functions/`, `pairs.safetensors`,
+`heldout.jsonl`, `corpus.json` (counts and licences), `run/` and `export/`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, replace
+from importlib.metadata import distributions
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import click
+
+from mosearch.encoder.models import find_model, load_config
+from mosearch.evaluation import data_folder
+from mosearch.mose.tokens import TextTokenizer
+from mosearch.training import corpus as corpora
+from mosearch.training import functions, leaks
+from mosearch.training.corpus import Corpus
+from mosearch.training.export import export
+from mosearch.training.harvest import harvest, read_manifest, read_sources
+from mosearch.training.packing import pack, read_pack, write_pack
+from mosearch.training.pairs import KINDS, Pair, cross_pairs, make_pair
+from mosearch.training.recipe import Recipe, read_recipe, read_toml
+from mosearch.training.train import FINAL, train
+
+PACKAGE_LIST = Path(__file__).with_name("packages.toml")
+RECIPE = Path(__file__).with_name("recipe.toml")
+PAIRS_FILE = "pairs.safetensors"
+HELD_OUT_FILE = "heldout.jsonl"
+CORPUS_FILE = "corpus.json"
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_work = click.option("--work", type=_FOLDER, required=True, help="Folder of all the pipeline's data.")
+_recipe = click.option(
+    "--recipe", "recipe_file", type=_FILE, default=RECIPE, show_default="the bundled model's"
+)
+
+
+@click.group("training")
+def training_group() -> None:
+    """Make a multi-exit model: harvest, extract, pack, train, export."""
+
+
+@training_group.command("harvest")
+@_work
+@click.option("--packages", type=_FILE, default=PACKAGE_LIST, show_default="the bundled model's")
+@click.option("--limit", type=click.IntRange(1), help="Ask for at most so many packages this time.")
+def harvest_command(work: Path, packages: Path, limit: int | None) -> None:
+    """Download packages through pip, npm and apt-get.  Repeat to go on."""
+    sources, exclude = read_sources(read_toml(packages))
+    for package in islice(harvest(sources, exclude, work / "raw"), limit):
+        click.echo(f"{package.manager} {package.name} {package.version or package.error}")
+
+
+@training_group.command("extract")
+@_work
+@click.option("--installed", is_flag=True, help="Take this environment's own packages: needs no harvest.")
+@click.option("--limit", type=click.IntRange(1), help="Parse at most so many packages this time.")
+def extract_command(work: Path, installed: bool, limit: int | None) -> None:
+    """Parse the downloaded packages into functions.  Repeat to go on."""
+    if installed:
+        in_order = sorted(distributions(), key=lambda found: found.name.lower())
+        found = functions.extract_installed(in_order, work / "functions")
+    else:
+        manifest = read_manifest(work / "raw" / "manifest.jsonl")
+        found = functions.extract(manifest, work / "raw", work / "functions")
+    for header in islice(found, limit):
+        click.echo(f"{header.manager} {header.package}: {header.functions} functions")
+
+
+@training_group.command("pack")
+@_work
+@_recipe
+@click.option(
+    "--data", type=_FOLDER, help="Folder of the development sets, to keep out of the training data."
+)
+@click.option("--no-data", is_flag=True, help="There are none: for trying the pipeline only.")
+def pack_command(work: Path, recipe_file: Path, data: Path | None, no_data: bool) -> None:
+    """Choose functions, make pairs, and write the token file and the held-out test."""
+    recipe = read_recipe(recipe_file)
+    forbidden = set() if no_data else leaks.forbidden_keys(data_folder(data))
+    chosen = corpora.choose(
+        corpora.read_all(sorted((work / "functions").glob("*.gz"))), forbidden, recipe.limits, recipe.seed
+    )
+    pairs = make_pairs(chosen, recipe)
+    tokenizer = tokenizer_of(recipe)
+    notes = corpus_notes(chosen, pairs)
+    packed = pack(pairs, tokenizer, recipe.pack.text_tokens, recipe.pack.code_tokens)
+    write_pack(packed, work / PAIRS_FILE, {"seed": recipe.seed})
+    write_held_out(chosen, recipe.limits.held_out_queries, work / HELD_OUT_FILE)
+    (work / CORPUS_FILE).write_text(json.dumps(notes, indent=1), encoding="utf-8")
+    click.echo(json.dumps({key: value for key, value in notes.items() if key != "packages"}, indent=1))
+
+
+@training_group.command("train")
+@_work
+@_recipe
+def train_command(work: Path, recipe_file: Path) -> None:
+    """Train on the token file.  Repeat to go on from the last checkpoint."""
+    packed, _ = read_pack(work / PAIRS_FILE)
+    train(packed, read_recipe(recipe_file), work / "run", click.echo)
+
+
+@training_group.command("export")
+@_work
+@click.option("--weights", type=_FOLDER, help="Folder of trained weights.  Default: the end of the run.")
+@click.option("--figures", type=_FILE, help="What `mosearch eval model --json` wrote, for the model card.")
+@click.option("--to", "target", type=_FOLDER, help="Where to write the model folder.  Default: export/.")
+def export_command(work: Path, weights: Path | None, figures: Path | None, target: Path | None) -> None:
+    """Write a model folder that the product can load, with its card."""
+    source = weights or work / "run" / FINAL
+    size = export(source, target or work / "export", work / CORPUS_FILE, figures)
+    click.echo(f"{size / 1e6:.1f} MB of weights")
+
+
+def make_pairs(corpus: Corpus, recipe: Recipe) -> list[Pair]:
+    """All pairs of a corpus, in drawn order, at most as many as the recipe allows."""
+    found = list(cross_pairs(corpus.train, recipe.pack.cross_pairs, recipe.seed))
+    made = (make_pair(function, recipe.mix, recipe.seed) for function in corpus.train)
+    found += islice(filter(None, made), max(0, recipe.pack.pairs - len(found)))
+    Random(recipe.seed).shuffle(found)
+    return found
+
+
+def tokenizer_of(recipe: Recipe) -> TextTokenizer:
+    """The base model's vocabulary, with identifiers split, as the student will read texts."""
+    folder = find_model(recipe.model.base)
+    config = load_config(folder)
+    return TextTokenizer(folder, replace(config, split_identifiers=True))
+
+
+def corpus_notes(corpus: Corpus, pairs: list[Pair]) -> dict[str, object]:
+    """Counts and licences, as the model card states them."""
+    return {
+        "functions": dict(corpus.counts),
+        "pairs": len(pairs),
+        "kinds": {kind: sum(pair.kind == kind for pair in pairs) for kind in KINDS},
+        "languages": dict(Counter(pair.language for pair in pairs).most_common()),
+        "held out": dict(Counter(function.language for function in corpus.held_out)),
+        "licences": dict(
+            Counter(header.licence or "not declared" for header in corpus.packages).most_common(40)
+        ),
+        "packages": [asdict(header) for header in corpus.packages],
+    }
+
+
+def write_held_out(corpus: Corpus, queries: int, file: Path) -> None:
+    """JSON lines of language, summary, code, and whether the row is a query: the first of each language."""
+    counts: Counter[str] = Counter()
+    with file.open("w", encoding="utf-8", errors="replace") as out:
+        for function in corpus.held_out:
+            counts[function.language] += 1
+            row = {
+                "language": function.language,
+                "summary": function.summary,
+                "code": function.code,
+                "query": counts[function.language] <= queries,
+            }
+            out.write(json.dumps(row) + "\n")

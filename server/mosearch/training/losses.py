@@ -1,0 +1,82 @@
+"""The losses of one batch: contrastive at every exit, and two distillations.  Pure functions over tensors.
+
+The contrastive part follows Radford et al. 2021 (CLIP): in a batch, each left text must find its own
+right text among all of them, and the other way round.  Distillation compares distributions of similarity over
+the batch (as in Fang et al. 2021, SEED): against a frozen teacher, so that the model keeps what it
+knew, and against the deepest exit, so that shallow exits learn from it (MoSE's self-distillation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    contrastive: float = 1.0
+    frozen_text: float = 1.0
+    """Distillation from the frozen teacher, in text→code batches."""
+    frozen_code: float = 0.3
+    """The same in code→code batches, where the teacher is weak."""
+    deepest: float = 0.5
+    """Distillation of the shallower exits from the deepest one."""
+
+
+def total_loss(
+    left: Mapping[int, Tensor],
+    right: Mapping[int, Tensor],
+    teacher: tuple[Tensor, Tensor],
+    exit_weights: Mapping[int, float],
+    weights: Weights,
+    scale: float,
+    is_code: bool,
+) -> Tensor:
+    """Weighted sum over exits.  All embeddings are float32 [n, dim] and L2-normalised."""
+    twins = false_negatives(*teacher)
+    frozen = similarities(*teacher, scale)
+    deepest = max(left)
+    targets = similarities(left[deepest].detach(), right[deepest].detach(), scale)
+    frozen_weight = weights.frozen_code if is_code else weights.frozen_text
+    total = left[deepest].new_zeros(())
+    for exit_, weight in exit_weights.items():
+        mine = similarities(left[exit_], right[exit_], scale)
+        loss = weights.contrastive * contrastive(mine[0], twins) + frozen_weight * divergence(frozen, mine)
+        if exit_ != deepest:
+            loss = loss + weights.deepest * divergence(targets, mine)
+        total = total + weight * loss
+    return total / sum(exit_weights.values())
+
+
+def similarities(left: Tensor, right: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Scaled left-right and right-right similarities [n, n]; the second without its diagonal."""
+    within = scale * right @ right.T
+    own = torch.eye(len(right), dtype=torch.bool, device=right.device)
+    return scale * left @ right.T, within.masked_fill(own, -1e4)
+
+
+def contrastive(logits: Tensor, twins: Tensor) -> Tensor:
+    """Symmetric cross entropy with the right answers on the diagonal; `twins` [n, n] are no wrong answers."""
+    logits = logits.masked_fill(twins, -1e4)
+    answers = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, answers) + F.cross_entropy(logits.T, answers)) / 2
+
+
+def divergence(targets: tuple[Tensor, Tensor], mine: tuple[Tensor, Tensor]) -> Tensor:
+    """Mean KL divergence of the rows of both matrices, and of the first one's columns."""
+    views = ((targets[0], mine[0]), (targets[0].T, mine[0].T), (targets[1], mine[1]))
+    parts = [
+        F.kl_div(own.log_softmax(1), target.log_softmax(1), reduction="batchmean", log_target=True)
+        for target, own in views
+    ]
+    return torch.stack(parts).mean()
+
+
+def false_negatives(left: Tensor, right: Tensor, threshold: float = 0.93) -> Tensor:
+    """Off-diagonal places [n, n] whose left or right texts say the same to the teacher."""
+    same = (left @ left.T > threshold) | (right @ right.T > threshold)
+    return same & ~torch.eye(len(left), dtype=torch.bool, device=left.device)

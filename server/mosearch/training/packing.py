@@ -1,0 +1,125 @@
+"""The token file: all pairs of a training run, tokenised, in one safetensors file.
+
+Tensors: `tokens` uint16 [sum of lengths], `offsets` int64 [texts + 1], `pairs` int32 [pairs, 2] (rows of
+texts, left and right), `kinds` and `languages` uint8 [pairs] (places in the lists of the metadata).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from mosearch.errors import UsageError
+from mosearch.mose.tokens import TextTokenizer
+from mosearch.training.pairs import KINDS, Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    tokens: NDArray[np.uint16]
+    offsets: NDArray[np.int64]
+    pairs: NDArray[np.int32]
+    kinds: NDArray[np.uint8]
+    languages: NDArray[np.uint8]
+    language_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens per text."""
+        return np.diff(self.offsets)
+
+    def text(self, row: int) -> NDArray[np.uint16]:
+        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
+
+    def is_code_pair(self) -> NDArray[np.bool_]:
+        """Per pair, whether its left side is code too."""
+        return self.kinds >= KINDS.index("code")
+
+
+def pack(pairs: Sequence[Pair], tokenizer: TextTokenizer, text_tokens: int, code_tokens: int) -> Pack:
+    """Tokenise both sides.  A text that occurs twice is stored twice: that is rare, and simple."""
+    names = tuple(sorted({pair.language for pair in pairs}))
+    ids: list[list[int]] = []
+    for pair in pairs:
+        left_is_code = pair.kind in ("code", "cross")
+        (left,) = tokenizer([pair.left], "code" if left_is_code else "query")
+        (right,) = tokenizer([pair.right], "code")
+        ids += [_cut(left, code_tokens if left_is_code else text_tokens), _cut(right, code_tokens)]
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+    tokens = np.fromiter((token for text in ids for token in text), np.uint16, int(lengths.sum()))
+    return Pack(
+        tokens,
+        np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+        np.arange(len(ids), dtype=np.int32).reshape(-1, 2),
+        np.array([KINDS.index(pair.kind) for pair in pairs], np.uint8),
+        np.array([names.index(pair.language) for pair in pairs], np.uint8),
+        names,
+    )
+
+
+def _cut(ids: list[int], limit: int) -> list[int]:
+    """At most `limit` tokens, the last one (the separator) kept."""
+    return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+
+
+def write_pack(packed: Pack, file: Path, notes: dict[str, object]) -> None:
+    """Save with `notes` (counts, settings) as metadata."""
+    tensors = {name: getattr(packed, name) for name in ("tokens", "offsets", "pairs", "kinds", "languages")}
+    metadata = {"languages": json.dumps(packed.language_names), "notes": json.dumps(notes)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, file, metadata)
+
+
+def read_pack(file: Path) -> tuple[Pack, dict[str, object]]:
+    """The pack and its notes.  Raises UsageError when the file is absent or of another kind."""
+    try:
+        with safe_open(file, "numpy") as stored:
+            metadata = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
+        return Pack(**tensors, language_names=tuple(json.loads(metadata["languages"]))), json.loads(
+            metadata["notes"]
+        )
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{file} is no token file: {error}; make one with the pack command") from error
+
+
+def padded(packed: Pack, rows: Iterable[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Token ids [n, longest] and mask of some texts."""
+    texts = [packed.text(row) for row in rows]
+    longest = max(map(len, texts))
+    ids = np.zeros((len(texts), longest), np.int64)
+    mask = np.zeros((len(texts), longest), np.bool_)
+    for number, text in enumerate(texts):
+        ids[number, : len(text)] = text
+        mask[number, : len(text)] = True
+    return ids, mask
+
+
+def batches(packed: Pack, size: int, seed: int, window: int = 16) -> list[NDArray[np.int64]]:
+    """Pair numbers of one epoch, in batches of exactly `size`; what does not fill a batch is left out.
+
+    A batch holds pairs of one sort (text→code or code→code) and of similar length: within a window
+    of so many batches, pairs are sorted by length, so that little is padded.
+    """
+    draw = np.random.default_rng(seed)
+    lengths = packed.lengths
+    found: list[NDArray[np.int64]] = []
+    for sort in (False, True):
+        mine = draw.permutation(np.flatnonzero(packed.is_code_pair() == sort))
+        for start in range(0, len(mine), size * window):
+            group = mine[start : start + size * window]
+            cost = lengths[packed.pairs[group]].max(axis=1)
+            group = group[np.argsort(cost, kind="stable")]
+            found += [group[i : i + size] for i in range(0, len(group) - size + 1, size)]
+    order = draw.permutation(len(found))
+    return [found[i] for i in order]

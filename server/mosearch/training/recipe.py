@@ -1,0 +1,105 @@
+"""The one file of settings that a model is made from (TOML), as typed values."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cattrs
+
+from mosearch.errors import SettingsError
+from mosearch.training.corpus import Limits
+from mosearch.training.losses import Weights
+from mosearch.training.pairs import Mix
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True, slots=True)
+class PackSettings:
+    pairs: int = 200_000
+    """Upper bound."""
+    cross_pairs: int = 8_000
+    text_tokens: int = 40
+    code_tokens: int = 112
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    name: str = "mosearch-mini"
+    base: str = "all-MiniLM-L6-v2"
+    """Where the layers and the vocabulary come from."""
+    teacher: str = "all-MiniLM-L6-v2"
+    """A frozen model with the same vocabulary, read at its deepest exit while training."""
+    teacher_vectors: str = ""
+    """A file of the `teach` command, used in place of `teacher`; empty for none."""
+    exits: dict[str, float] = field(
+        default_factory=lambda: {"0": 0.5, "1": 0.6, "2": 0.7, "3": 0.8, "6": 1.0}
+    )
+    """Layer → weight of its loss."""
+    index_exit: int = 2
+    rerank_exit: int = 6
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    batch: int = 128
+    scale: float = 20.0
+    """Cosines are multiplied by this before every softmax."""
+    learning_rate: float = 1e-4
+    head_rate: float = 4.0
+    """Times the learning rate, for the projection heads."""
+    token_rate: float = 50.0
+    """The same for the pooling weights."""
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    warmup: float = 0.05
+    """Share of the run in which the rate climbs; from then on it falls along a cosine to a twentieth."""
+    epochs: float = 1.0
+    minutes: float = 0.0
+    """When positive, the run ends after so much computing, and the schedule follows the clock."""
+    checkpoint_minutes: float = 5.0
+    fit_texts: int = 6000
+    """Texts for the closed-form start of the shallow heads; 0 for none."""
+    threads: int = 0
+    """Processor threads; 0 leaves PyTorch's choice."""
+    snapshots: tuple[float, ...] = ()
+    """Shares of the run after which a copy of the model is kept, for a learning curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    seed: int = 1
+    limits: Limits = field(default_factory=Limits)
+    mix: Mix = field(default_factory=Mix)
+    pack: PackSettings = field(default_factory=PackSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    weights: Weights = field(default_factory=Weights)
+    train: TrainSettings = field(default_factory=TrainSettings)
+
+    @property
+    def exit_weights(self) -> dict[int, float]:
+        return {int(layer): weight for layer, weight in self.model.exits.items()}
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Raises SettingsError when the file cannot be read as TOML."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"cannot read {file}: {error}") from error
+
+
+def read_recipe(file: Path) -> Recipe:
+    """Raises SettingsError for an unknown key or a value of the wrong type."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    try:
+        return converter.structure(read_toml(file), Recipe)
+    except cattrs.BaseValidationError as error:
+        problems = "; ".join(cattrs.transform_error(error))
+        raise SettingsError(f"{file} is no training recipe: {problems}") from error

@@ -1,0 +1,259 @@
+"""The training loop: one token file and one recipe in, a model folder out.
+
+It runs the same on a CPU and on a GPU, in bfloat16 where the machine computes with it.  A run that is
+stopped goes on from its last checkpoint when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from mosearch.encoder.models import find_model
+from mosearch.errors import UsageError
+from mosearch.mose import MultiExitEncoder, load_model, save_model
+from mosearch.training.losses import total_loss
+from mosearch.training.model import fit_heads, new_student, set_token_weights
+from mosearch.training.packing import Pack, batches, padded
+from mosearch.training.recipe import Recipe, TrainSettings
+
+CHECKPOINT = "checkpoint.pt"
+FINAL = "final"
+LOG = "log.jsonl"
+
+Teacher = Callable[[list[int], Tensor, Tensor], Tensor]
+"""(rows of texts, token ids, mask) → L2-normalised float32 [n, dim]."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run is; kept in its checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    loss: float = math.nan
+    """Moving average."""
+
+
+def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None] = lambda _: None) -> Path:
+    """Train to the end, or go on where `folder`'s checkpoint left off; returns the folder of the weights.
+
+    Raises UsageError when the token file has less than one batch.
+    """
+    settings = recipe.train
+    folder.mkdir(parents=True, exist_ok=True)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(recipe.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    student = _student(packed, recipe, folder, say).to(device)
+    optimizer = torch.optim.AdamW(_groups(student, settings), betas=(0.9, 0.98))
+    progress = _resume(folder, student, optimizer)
+    plan = _plan(packed, recipe)
+    if not plan:
+        raise UsageError(f"{len(packed)} pairs are less than one batch of {settings.batch}; harvest more")
+    _run(student, optimizer, _teacher(recipe, device), packed, plan, progress, recipe, folder, say)
+    save_model(student, folder / FINAL, torch.float32)
+    return folder / FINAL
+
+
+def _run(
+    student: MultiExitEncoder,
+    optimizer: torch.optim.Optimizer,
+    teacher: Teacher,
+    packed: Pack,
+    plan: list[np.ndarray],
+    progress: Progress,
+    recipe: Recipe,
+    folder: Path,
+    say: Callable[[str], None],
+) -> None:
+    settings = recipe.train
+    device = next(student.parameters()).device
+    saved = progress.seconds
+    start = time.monotonic() - progress.seconds
+    pending = [share for share in settings.snapshots if share > _share(progress, len(plan), settings)]
+    for chosen in plan[progress.step :]:
+        done = _share(progress, len(plan), settings)
+        if done >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * _schedule(done, settings.warmup)
+        with _attention(device):
+            loss = _step(student, optimizer, teacher, packed, chosen, recipe)
+        progress.step += 1
+        progress.seconds = time.monotonic() - start
+        progress.loss = loss if math.isnan(progress.loss) else 0.95 * progress.loss + 0.05 * loss
+        if progress.step % 10 == 0:
+            _log(folder, progress, settings, say)
+        if progress.seconds - saved > 60 * settings.checkpoint_minutes:
+            _checkpoint(folder, student, optimizer, progress)
+            saved = progress.seconds
+        while pending and _share(progress, len(plan), settings) >= pending[0]:
+            save_model(student, folder / f"at-{round(100 * pending.pop(0)):03d}", torch.float32)
+    _checkpoint(folder, student, optimizer, progress)
+
+
+def _step(
+    student: MultiExitEncoder,
+    optimizer: torch.optim.Optimizer,
+    teacher: Teacher,
+    packed: Pack,
+    chosen: np.ndarray,
+    recipe: Recipe,
+) -> float:
+    device = next(student.parameters()).device
+    is_code = bool(packed.is_code_pair()[chosen[0]])
+    sides, taught = [], []
+    for column in (0, 1):
+        rows = packed.pairs[chosen, column].tolist()
+        ids, mask = (torch.from_numpy(part).to(device) for part in padded(packed, rows))
+        with torch.autocast(device.type, torch.bfloat16, enabled=_computes_bf16(device)):
+            sides.append({layer: vectors.float() for layer, vectors in student(ids, mask).items()})
+            taught.append(teacher(rows, ids, mask))
+    loss = total_loss(
+        sides[0],
+        sides[1],
+        (taught[0], taught[1]),
+        recipe.exit_weights,
+        recipe.weights,
+        recipe.train.scale,
+        is_code,
+    )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(student.parameters(), recipe.train.clip)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _student(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]) -> MultiExitEncoder:
+    model = recipe.model
+    student = new_student(
+        model.base, tuple(recipe.exit_weights), model.index_exit, model.rerank_exit, model.name
+    )
+    if (folder / CHECKPOINT).exists():
+        return student
+    set_token_weights(student, packed)
+    count = min(recipe.train.fit_texts, len(packed.lengths))
+    if count:
+        say(f"fitting the shallow heads on {count} texts")
+        rows = np.random.default_rng(recipe.seed).choice(len(packed.lengths), count, replace=False)
+        fit_heads(student, load_model(find_model(model.base)), packed, rows.tolist())
+    save_model(student, folder / "at-000", torch.float32)
+    return student
+
+
+def _teacher(recipe: Recipe, device: torch.device) -> Teacher:
+    if recipe.model.teacher_vectors:
+        stored = load_file(recipe.model.teacher_vectors)["vectors"]
+        return lambda rows, _ids, _mask: torch.from_numpy(stored[rows].astype(np.float32)).to(device)
+    model = load_model(find_model(recipe.model.teacher)).to(device)
+    deepest = model.config.exit_layers[-1]
+
+    @torch.no_grad()
+    def teach(_rows: list[int], ids: Tensor, mask: Tensor) -> Tensor:
+        vectors: Tensor = model(ids, mask, (deepest,))[deepest]
+        return vectors.float()
+
+    return teach
+
+
+def _groups(student: MultiExitEncoder, settings: TrainSettings) -> list[dict[str, object]]:
+    """Parameters by how fast they learn; only matrices decay."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in student.named_parameters():
+        factor = (
+            settings.token_rate if "token_logit" in name else settings.head_rate if "exits." in name else 1.0
+        )
+        decay = settings.weight_decay if parameter.dim() == 2 and "token.weight" not in name else 0.0
+        groups.setdefault((factor, decay), []).append(parameter)
+    return [
+        {"params": parameters, "peak": settings.learning_rate * factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]
+
+
+def _plan(packed: Pack, recipe: Recipe) -> list[np.ndarray]:
+    """The batches of the whole run, in order; the same for the same recipe and token file."""
+    epochs = recipe.train.epochs
+    found = [
+        chosen
+        for epoch in range(math.ceil(epochs))
+        for chosen in batches(packed, recipe.train.batch, recipe.seed + epoch)
+    ]
+    return found[: max(1, round(len(found) * epochs / math.ceil(epochs)))]
+
+
+def _share(progress: Progress, steps: int, settings: TrainSettings) -> float:
+    """How much of the run is over, 0 to 1: by steps, or by the clock where that is further."""
+    by_clock = progress.seconds / (60 * settings.minutes) if settings.minutes else 0.0
+    return max(progress.step / steps, by_clock)
+
+
+def _schedule(done: float, warmup: float) -> float:
+    if done < warmup:
+        return max(done / warmup, 0.02)
+    return 0.05 + 0.95 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe and probe())
+
+
+def _attention(device: torch.device) -> AbstractContextManager[None]:
+    """Plain matrix products on a CPU: there, the gradient of the fused kernel takes a third of a step."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+
+
+def _log(folder: Path, progress: Progress, settings: TrainSettings, say: Callable[[str], None]) -> None:
+    pairs = progress.step * settings.batch
+    line = {
+        "step": progress.step,
+        "pairs": pairs,
+        "seconds": round(progress.seconds, 1),
+        "loss": progress.loss,
+    }
+    with (folder / LOG).open("a", encoding="utf-8") as out:
+        out.write(json.dumps(line) + "\n")
+    rate = pairs / progress.seconds
+    say(f"step {progress.step}: loss {progress.loss:.3f}, {pairs} pairs, {rate:.1f} pairs/s")
+
+
+def _checkpoint(
+    folder: Path, student: MultiExitEncoder, optimizer: torch.optim.Optimizer, progress: Progress
+) -> None:
+    draft = folder / f"{CHECKPOINT}.part"
+    state = {"step": progress.step, "seconds": progress.seconds, "loss": progress.loss}
+    torch.save({"model": student.state_dict(), "optimizer": optimizer.state_dict(), "progress": state}, draft)
+    draft.replace(folder / CHECKPOINT)
+
+
+def _resume(folder: Path, student: MultiExitEncoder, optimizer: torch.optim.Optimizer) -> Progress:
+    file = folder / CHECKPOINT
+    if not file.exists():
+        return Progress()
+    stored = torch.load(file, map_location="cpu", weights_only=True)
+    student.load_state_dict(stored["model"])
+    optimizer.load_state_dict(stored["optimizer"])
+    return Progress(**stored["progress"])
+
+
+def log_lines(folder: Path) -> Iterator[dict[str, float]]:
+    """The run's log, for a learning curve."""
+    for line in (folder / LOG).read_text(encoding="utf-8").splitlines():
+        yield json.loads(line)

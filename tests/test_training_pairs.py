@@ -1,0 +1,311 @@
+"""Pairs and their variants, the token file, the losses, and a whole run in small."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mosearch.encoder.config import ExitConfig, ModelConfig
+from mosearch.encoder.models import TOKENIZER_FILE, find_model
+from mosearch.errors import UsageError
+from mosearch.mose import MultiExitEncoder, load, save_model
+from mosearch.training import accents, losses, variants
+from mosearch.training.commands import PAIRS_FILE, tokenizer_of, training_group
+from mosearch.training.functions import Function
+from mosearch.training.model import new_student, ridge
+from mosearch.training.packing import batches, pack, padded, read_pack, write_pack
+from mosearch.training.pairs import Mix, Pair, cross_pairs, make_pair
+from mosearch.training.recipe import Recipe
+from mosearch.training.train import CHECKPOINT, log_lines, train
+
+PYTHON = """\
+def find_first(items, wanted):
+    for i in range(0, len(items)):
+        if items[i] is None and wanted:
+            return i
+    return None"""
+FUNCTION = Function("python", "find_first", "Box", "Finds the first item. Slow.", PYTHON, PYTHON)
+
+
+def test_query_forms_are_the_summary_or_shorter() -> None:
+    forms = {variants.query_form("Returns the size of the file. It may block.", Random(i)) for i in range(60)}
+    assert {"Returns the size of the file. It may block.", "return the size of the file"} <= forms
+    assert len(forms) >= 4
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("copies the file", "copy the file"),
+        ("catches errors", "catch errors"),
+        ("is it open", "is it open"),
+        ("this is it", "this is it"),
+    ],
+)
+def test_imperative(sentence: str, expected: str) -> None:
+    assert variants.imperative(sentence) == expected
+
+
+def test_names_are_masked_as_whole_words() -> None:
+    assert variants.mask_name("def get(x): return get(x.getter)", "get") == "def f(x): return f(x.getter)"
+    assert variants.name_words("parseHTTPHeader_v2") == "parse http header v 2"
+
+
+@given(st.integers(0, 1000))
+def test_renaming_is_consistent_and_spares_keywords(seed: int) -> None:
+    renamed = variants.rename_frequent(PYTHON, Random(seed))
+    assert renamed != PYTHON and "find_first" in renamed
+    assert [w for w in renamed.split() if w in ("def", "for", "if", "return")] == [
+        "def",
+        "for",
+        "if",
+        "return",
+        "return",
+    ]
+    assert len(renamed.splitlines()) == len(PYTHON.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (
+            "javascript",
+            ["function find_first", "for (let i = 0; i < length(items); i++) {", "null && wanted"],
+        ),
+        ("go", ["func find_first", "for i := 0; i < len(items); i++ {", "nil && wanted"]),
+        ("ruby", ["def find_first", "nil && wanted", "end"]),
+        ("java", ["public find_first", "return null;"]),
+    ],
+)
+def test_accents(target: str, expected: list[str]) -> None:
+    text = accents.with_accent(PYTHON, "python", target, Random(1))
+    assert all(part in text for part in expected), text
+
+
+@given(
+    st.sampled_from(accents.LANGUAGES),
+    st.sampled_from(accents.LANGUAGES),
+    st.text("ab(){};:\n \tif", max_size=80),
+    st.integers(0, 9),
+)
+def test_accents_take_any_text(source: str, target: str, code: str, seed: int) -> None:
+    text = accents.with_accent(code, source, target, Random(seed))
+    assert text == accents.with_accent(code, source, target, Random(seed))
+
+
+def test_the_pair_of_a_function_is_drawn_once_and_for_all() -> None:
+    assert make_pair(FUNCTION, Mix(), 1) == make_pair(FUNCTION, Mix(), 1)
+    kinds = {pair.kind for seed in range(60) if (pair := make_pair(FUNCTION, Mix(), seed))}
+    assert kinds == {"text", "name", "code"}
+    name = make_pair(FUNCTION, Mix(name=1, code=0), 1)
+    assert name and name.left.startswith("find first") and "find_first" not in name.right
+
+
+def test_a_function_without_words_gives_no_pair() -> None:
+    assert make_pair(Function("c", "f", "", "", "int f() {}", "int f() {}"), Mix(code=0), 1) is None
+
+
+def test_cross_pairs_join_like_functions_of_two_languages() -> None:
+    go = Function("go", "FindFirst", "", "Finds the first item. Fast.", "func FindFirst() {}", "")
+    other = Function("go", "FindFirst", "", "Opens quite another thing entirely.", "func FindFirst() {1}", "")
+    (pair,) = cross_pairs([FUNCTION, other, go], 10, 1)
+    assert pair.kind == "cross" and "func" in pair.left + pair.right and "1" not in pair.left + pair.right
+    assert list(cross_pairs([go, other], 10, 1)) == []
+
+
+def _pairs(count: int) -> list[Pair]:
+    words = "open close read write send load save find sort merge split count".split()
+    found = []
+    for i in range(count):
+        a, b = words[i % 12], words[(i // 12) % 12]
+        code = f"def {a}_{b}(x{i}):\n    {a} = x{i} + {i}\n    return {b}({a})"
+        left = f"{a} then {b} number {i}" if i % 4 else f"def {a}{b}(y):\n    return {b}({a}) + {i}"
+        found.append(Pair("text" if i % 4 else "code", "python", left, code))
+    return found
+
+
+def test_the_token_file_reads_back(tmp_path: Path) -> None:
+    packed = pack(_pairs(9), tokenizer_of(Recipe()), text_tokens=6, code_tokens=20)
+    write_pack(packed, tmp_path / "x.safetensors", {"seed": 1})
+    again, notes = read_pack(tmp_path / "x.safetensors")
+    assert notes == {"seed": 1} and again.language_names == ("python",)
+    for name in ("tokens", "offsets", "pairs", "kinds", "languages"):
+        assert np.array_equal(getattr(again, name), getattr(packed, name)), name
+    assert packed.lengths.max() <= 20 and packed.lengths[2] == 6
+    assert packed.text(2)[-1] == packed.text(1)[-1]
+    ids, mask = padded(packed, [0, 2])
+    assert mask.sum() == packed.lengths[[0, 2]].sum() and not ids[~mask].any()
+
+
+def test_something_else_is_no_token_file(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"not tensors")
+    with pytest.raises(UsageError, match="no token file"):
+        read_pack(tmp_path / "x")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 5), st.integers(2, 7))
+def test_batches_use_each_pair_once_and_do_not_mix_sorts(seed: int, size: int) -> None:
+    packed = pack(_pairs(40), tokenizer_of(Recipe()), 8, 16)
+    found = batches(packed, size, seed, window=2)
+    used = np.concatenate(found)
+    assert len(set(used.tolist())) == len(used) > 40 - 6 * size
+    assert all(len(set(packed.is_code_pair()[one].tolist())) == 1 for one in found)
+
+
+def _unit(rows: int, dim: int, seed: int) -> torch.Tensor:
+    return torch.nn.functional.normalize(
+        torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)), dim=1
+    )
+
+
+def test_losses_fall_when_pairs_agree() -> None:
+    left, right = _unit(8, 16, 1), _unit(8, 16, 2)
+    nothing = torch.zeros(8, 8, dtype=torch.bool)
+    agree = losses.contrastive(20 * left @ left.T, nothing)
+    assert agree < 0.2 < losses.contrastive(20 * left @ right.T, nothing)
+    same = losses.similarities(left, right, 20)
+    assert losses.divergence(same, same).item() == pytest.approx(0, abs=1e-6)
+    assert losses.divergence(same, losses.similarities(right, left, 20)) > 0.1
+
+
+def test_twins_are_no_wrong_answers() -> None:
+    left = _unit(4, 16, 3)
+    doubled = torch.cat([left, left])
+    twins = losses.false_negatives(doubled, _unit(8, 16, 4))
+    assert twins.sum() == 8 and not twins.diagonal().any()
+    logits = 20 * doubled @ doubled.T
+    assert losses.contrastive(logits, twins) < losses.contrastive(logits, torch.zeros_like(twins)) - 0.3
+
+
+def test_every_exit_gets_a_gradient_and_the_teacher_of_exits_does_not() -> None:
+    left = {e: _unit(6, 8, e).requires_grad_() for e in (0, 2)}
+    right = {e: _unit(6, 8, 10 + e).requires_grad_() for e in (0, 2)}
+    taught = (_unit(6, 8, 20), _unit(6, 8, 21))
+    only_self = losses.Weights(contrastive=0, frozen_text=0, frozen_code=0, deepest=1)
+    losses.total_loss(left, right, taught, {0: 1.0, 2: 1.0}, only_self, 20, False).backward()  # type: ignore[no-untyped-call]
+    assert left[0].grad is not None and left[0].grad.abs().sum() > 0
+    assert left[2].grad is None or left[2].grad.abs().sum() == 0
+
+
+def test_ridge_recovers_a_linear_map() -> None:
+    x, weight, bias = torch.randn(200, 5), torch.randn(3, 5), torch.randn(3)
+    found, offset = ridge(x, x @ weight.T + bias, strength=1e-6)
+    assert torch.allclose(found, weight, atol=1e-3) and torch.allclose(offset, bias, atol=1e-3)
+
+
+def test_the_untrained_student_ends_where_its_base_does() -> None:
+    student = new_student("all-MiniLM-L6-v2", (0, 1, 6), 1, 6, "x").eval()
+    base = load("all-MiniLM-L6-v2", device="cpu", dtype=torch.float32)
+    (ids,) = tokenizer_of(Recipe())(["sort a list"], "query")
+    with torch.no_grad():
+        vector = student(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.bool), (6,))[6][0].numpy()
+    assert np.abs(vector - base.encode(["sort a list"], "query")[6][0]).max() < 2e-3
+
+
+@pytest.fixture(scope="module")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with random weights, small enough to train in a second."""
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    config = ModelConfig("tiny", "bert", 32, 2, 2, 64, 30522, 64, 32, (ExitConfig(2),), 2, 2, max_tokens=64)
+    save_model(MultiExitEncoder(config), folder)
+    (folder / TOKENIZER_FILE).write_bytes((find_model("all-MiniLM-L6-v2") / TOKENIZER_FILE).read_bytes())
+    return folder
+
+
+def test_extract_pack_train_export_load(tiny_base: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    recipe = work / "recipe.toml"
+    recipe.write_text(
+        f"""
+        limits = {{ held_out_share = 0.3, held_out_documents = 50, held_out_queries = 10 }}
+        pack = {{ pairs = 120, code_tokens = 40 }}
+        [model]
+        base = "{tiny_base.as_posix()}"
+        teacher = "{tiny_base.as_posix()}"
+        exits = {{ 0 = 0.5, 1 = 0.7, 2 = 1.0 }}
+        index_exit = 1
+        rerank_exit = 2
+        [train]
+        batch = 8
+        learning_rate = 1e-3
+        fit_texts = 64
+        threads = 1
+        snapshots = [0.5]
+        """,
+        encoding="utf-8",
+    )
+    steps = (
+        ("extract", "--installed", "--limit", "12"),
+        ("pack", "--no-data", "--recipe", str(recipe)),
+        ("train", "--recipe", str(recipe)),
+        ("export",),
+    )
+    for name, *rest in steps:
+        result = CliRunner().invoke(training_group, [name, "--work", str(work), *rest])
+        assert result.exit_code == 0, f"{name}: {result.output}\n{result.exception!r}"
+    log = list(log_lines(work / "run"))
+    assert log and all(np.isfinite(line["loss"]) for line in log)
+    assert {path.name for path in (work / "run").iterdir()} >= {"at-000", "at-050", "final", CHECKPOINT}
+    encoder = load(work / "export", device="cpu")
+    assert encoder.exits == (0, 1, 2)
+    found = encoder.encode(["def f(x):\n    return x", "read a file"])
+    assert all(
+        np.allclose(np.linalg.norm(v.astype(np.float32), axis=1), 1, atol=1e-2) for v in found.values()
+    )
+    card = (work / "export" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    notes = json.loads((work / "corpus.json").read_text(encoding="utf-8"))
+    assert f"{notes['pairs']:,} pairs" in card and "| python |" in card
+
+
+def test_a_stopped_run_goes_on(tiny_base: Path, tmp_path: Path) -> None:
+    packed = pack(_pairs(48), tokenizer_of(Recipe()), 16, 32)
+    values: dict[str, dict[str, object]] = {
+        "model": {"base": str(tiny_base), "teacher": str(tiny_base), "exits": {"0": 1.0, "2": 1.0}},
+        "train": {"batch": 6, "fit_texts": 0, "threads": 1},
+    }
+    whole = _recipe(values, epochs=2.0)
+    train(packed, _recipe(values, epochs=1.0), tmp_path / "run")
+    first = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["progress"]["step"]
+    train(packed, whole, tmp_path / "run")
+    second = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["progress"]["step"]
+    assert (first, second) == (8, 16)
+    assert (tmp_path / "run" / PAIRS_FILE).exists() is False
+
+
+def _recipe(values: dict[str, dict[str, object]], epochs: float) -> Recipe:
+    recipe = Recipe()
+    model = replace(recipe.model, index_exit=2, rerank_exit=2, **values["model"])  # type: ignore[arg-type]
+    return replace(recipe, model=model, train=replace(recipe.train, epochs=epochs, **values["train"]))  # type: ignore[arg-type]
+
+
+def test_training_makes_the_exits_better(tiny_base: Path, tmp_path: Path) -> None:
+    packed = pack(_pairs(96), tokenizer_of(Recipe()), 12, 24)
+    values: dict[str, dict[str, object]] = {
+        "model": {"base": str(tiny_base), "teacher": str(tiny_base), "exits": {"0": 1.0, "2": 1.0}},
+        "train": {"batch": 12, "fit_texts": 0, "threads": 1, "learning_rate": 5e-3},
+    }
+    train(packed, _recipe(values, epochs=4.0), tmp_path / "run")
+    log = list(log_lines(tmp_path / "run"))
+    assert log[-1]["loss"] < 0.7 * log[0]["loss"]
+
+
+def test_less_than_a_batch_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    packed = pack(_pairs(3), tokenizer_of(Recipe()), 16, 32)
+    values: dict[str, dict[str, object]] = {
+        "model": {"base": str(tiny_base), "teacher": str(tiny_base), "exits": {"2": 1.0}},
+        "train": {"batch": 6, "fit_texts": 0, "threads": 1},
+    }
+    with pytest.raises(UsageError, match="harvest more"):
+        train(packed, _recipe(values, epochs=1.0), tmp_path / "run")
