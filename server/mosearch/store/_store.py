@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mosearch.errors import StoreLockedError
+from mosearch.errors import StoreError, StoreLockedError
 from mosearch.store._failures import translated
 from mosearch.store._folders import folder_bytes, make_private, tables_folder
 from mosearch.store._globs import matching
@@ -30,6 +32,7 @@ T = TypeVar("T")
 
 _TIMEOUT = 10.0
 _ATTEMPTS = 3
+_ANN_ROWS = 20_000
 _COMMITTED = "last_commit"
 """An empty file whose time of change says when the index last changed."""
 
@@ -289,7 +292,7 @@ class Store:
         with translated("inspect the index", self.index_dir):
             return _maintenance.is_due(self._tables)
 
-    def optimize(self, ann_rows: int = 20_000) -> bool:
+    def optimize(self, ann_rows: int = _ANN_ROWS) -> bool:
         """Sweeps, merges small writes, brings the indices up to date, and prunes the vectors.
 
         Vector tables of `ann_rows` rows or more get an approximate index.  Vectors that no index uses,
@@ -304,6 +307,21 @@ class Store:
             )
             return True
         return False
+
+    def optimize_apart(self, ann_rows: int = _ANN_ROWS) -> bool:
+        """`optimize` in a process of its own and of low priority; waits for its end.
+
+        Merging 100,000 chunks takes about 500 MB, which only the end of a process gives back.  The
+        caller must not hold the writer lock, which the other process needs.
+        """
+        command = [sys.executable, "-m", "mosearch.store", str(self.index_dir), str(self.vectors_dir)]
+        # Nothing is inherited: a language server's standard streams carry its protocol.
+        ended = subprocess.run(
+            [*command, str(ann_rows)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if ended.returncode not in (0, 1):
+            raise StoreError(ended.stderr[-1000:] or f"Optimizing the index ended with {ended.returncode}.")
+        return ended.returncode == 0
 
     quarantine = staticmethod(quarantine)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+# LanceDB's engine writes notes meant for its developers to standard error unless told otherwise.
+os.environ.setdefault("LANCE_LOG", "error")
 
 import lancedb
 
