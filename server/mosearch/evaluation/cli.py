@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import click
 from rich.console import Console
@@ -23,6 +24,7 @@ from mosearch.evaluation.tasks import Task, data_folder, development_tasks, held
 from mosearch.mose import load, load_model
 
 BASELINE = "all-MiniLM-L6-v2"
+METRICS = (("MRR", "mrr"), ("NDCG@10", "ndcg10"), ("Recall@1", "recall1"))
 
 
 @click.group("eval")
@@ -65,7 +67,7 @@ def model_command(
     if json_file:
         json_file.write_text(json.dumps(report.as_json(), indent=1, ensure_ascii=False), encoding="utf-8")
     for table in tables(report):
-        Console().print(table)
+        Console(width=max(Console().width, 140)).print(table)
 
 
 def select(tasks: Sequence[Task], only: Sequence[str]) -> list[Task]:
@@ -92,24 +94,25 @@ def run(models: Iterable[str | None], tasks: Sequence[Task], baselines: bool) ->
 
 
 def tables(report: Report) -> list[Table]:
-    """Quality per task, mean MRR per group, and cost per exit."""
-    return [_quality_table(report), _group_table(report), _cost_table(report)]
+    """One table per metric, with a column per model and exit, and one of what each exit costs."""
+    return [*(_metric_table(report, *metric) for metric in METRICS), _cost_table(report)]
 
 
-def _quality_table(report: Report) -> Table:
-    table = Table("model", "exit", "task", "queries", "documents", "MRR", "NDCG@10", "R@1", title="Quality")
-    for row in report.results:
-        figures = (f"{value:.3f}" for value in (row.quality.mrr, row.quality.ndcg10, row.quality.recall1))
-        table.add_row(row.model, _name(row.exit), row.task, str(row.queries), str(row.documents), *figures)
-    return table
-
-
-def _group_table(report: Report) -> Table:
-    groups = list(dict.fromkeys(row.group for row in report.results))
-    table = Table("model", "exit", *groups, title="Mean MRR by kind of task")
-    for model, exit_ in dict.fromkeys((row.model, row.exit) for row in report.results):
+def _metric_table(report: Report, title: str, metric: str) -> Table:
+    columns = list(dict.fromkeys((row.model, row.exit) for row in report.results))
+    found = {(row.model, row.exit, row.task): getattr(row.quality, metric) for row in report.results}
+    sizes = {row.task: f"{row.queries}/{row.documents}" for row in report.results}
+    table = Table("task", "queries/documents", title=title, padding=(0, 0), collapse_padding=True)
+    for model, exit_ in columns:
+        table.add_column(model if exit_ is None else f"{model} {exit_}", justify="right")
+    groups = {row.task: row.group for row in report.results}
+    for group in dict.fromkeys(groups.values()):
+        tasks = [task for task in groups if groups[task] == group]
+        for task in tasks:
+            table.add_row(task, sizes[task], *(f"{found[(*column, task)]:.3f}" for column in columns))
+        means = (fmean(found[(*column, task)] for task in tasks) for column in columns)
         table.add_row(
-            model, _name(exit_), *(f"{report.mean_mrr(model, exit_, group):.3f}" for group in groups)
+            f"mean: {group}", "", *(f"{mean:.3f}" for mean in means), style="bold", end_section=True
         )
     return table
 
@@ -120,13 +123,9 @@ def _cost_table(report: Report) -> Table:
         for exit_, cost in exits.items():
             table.add_row(
                 model,
-                _name(exit_),
+                str(exit_),
                 f"{cost.parameters / 1e6:.1f} M",
                 f"{cost.flops_per_token / 1e6:.2f}",
                 f"{cost.chunks_per_second:.0f}",
             )
     return table
-
-
-def _name(exit_: int | None) -> str:
-    return "-" if exit_ is None else str(exit_)

@@ -17,7 +17,6 @@ from random import Random
 import click
 
 from mosearch.encoder.models import find_model, load_config
-from mosearch.evaluation import data_folder
 from mosearch.mose.tokens import TextTokenizer
 from mosearch.training import corpus as corpora
 from mosearch.training import functions, leaks
@@ -79,13 +78,15 @@ def extract_command(work: Path, installed: bool, limit: int | None) -> None:
 @_work
 @_recipe
 @click.option(
-    "--data", type=_FOLDER, help="Folder of the development sets, to keep out of the training data."
+    "--data", type=_FOLDER, envvar="MOSEARCH_EVAL_DATA", help="Folder of the development sets, to keep out."
 )
 @click.option("--no-data", is_flag=True, help="There are none: for trying the pipeline only.")
 def pack_command(work: Path, recipe_file: Path, data: Path | None, no_data: bool) -> None:
     """Choose functions, make pairs, and write the token file and the held-out test."""
     recipe = read_recipe(recipe_file)
-    forbidden = set() if no_data else leaks.forbidden_keys(data_folder(data))
+    if no_data == bool(data and data.is_dir()):
+        raise click.UsageError("give the folder of the development sets with --data, or else --no-data")
+    forbidden = leaks.forbidden_keys(data) if data else set()
     chosen = corpora.choose(
         corpora.read_all(sorted((work / "functions").glob("*.gz"))), forbidden, recipe.limits, recipe.seed
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mosearch.encoder.models import TOKENIZER_FILE, WEIGHTS_FILE, find_model
+from mosearch.encoder.models import TOKENIZER_FILE, WEIGHTS_FILE
 from mosearch.mose import load_model, save_model
 from mosearch.training.card import model_card
 
@@ -26,7 +26,7 @@ def export(
     """
     model = load_model(source)
     save_model(model, target, torch.float16)
-    shutil.copyfile(find_model("all-MiniLM-L6-v2") / TOKENIZER_FILE, target / TOKENIZER_FILE)
+    shutil.copyfile(source / TOKENIZER_FILE, target / TOKENIZER_FILE)
     corpus = _read(corpus_file)
     (target / CARD_FILE).write_text(model_card(model.config, corpus, _read(figures_file)), encoding="utf-8")
     return (target / WEIGHTS_FILE).stat().st_size

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from mosearch.encoder.config import ExitConfig, ModelConfig
-from mosearch.encoder.models import find_model
-from mosearch.mose import MultiExitEncoder, load_model
+from mosearch.encoder.models import TOKENIZER_FILE, find_model
+from mosearch.mose import MultiExitEncoder, load_model, save_model
 from mosearch.mose.model import Exit
 from mosearch.training.packing import Pack, padded
 
@@ -58,6 +60,12 @@ def new_student(
     nn.init.eye_(head.weight)
     nn.init.zeros_(head.bias)
     return student.train()
+
+
+def save_snapshot(student: MultiExitEncoder, base: str, folder: Path) -> None:
+    """A loadable model folder in float32, with the vocabulary of `base`."""
+    save_model(student, folder, torch.float32)
+    shutil.copyfile(find_model(base) / TOKENIZER_FILE, folder / TOKENIZER_FILE)
 
 
 def set_token_weights(student: MultiExitEncoder, packed: Pack, smoothing: float = 1e-3) -> None:

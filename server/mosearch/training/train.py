@@ -22,9 +22,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mosearch.encoder.models import find_model
 from mosearch.errors import UsageError
-from mosearch.mose import MultiExitEncoder, load_model, save_model
+from mosearch.mose import MultiExitEncoder, load_model
 from mosearch.training.losses import total_loss
-from mosearch.training.model import fit_heads, new_student, set_token_weights
+from mosearch.training.model import fit_heads, new_student, save_snapshot, set_token_weights
 from mosearch.training.packing import Pack, batches, padded
 from mosearch.training.recipe import Recipe, TrainSettings
 
@@ -64,7 +64,7 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
     if not plan:
         raise UsageError(f"{len(packed)} pairs are less than one batch of {settings.batch}; harvest more")
     _run(student, optimizer, _teacher(recipe, device), packed, plan, progress, recipe, folder, say)
-    save_model(student, folder / FINAL, torch.float32)
+    save_snapshot(student, recipe.model.base, folder / FINAL)
     return folder / FINAL
 
 
@@ -101,7 +101,7 @@ def _run(
             _checkpoint(folder, student, optimizer, progress)
             saved = progress.seconds
         while pending and _share(progress, len(plan), settings) >= pending[0]:
-            save_model(student, folder / f"at-{round(100 * pending.pop(0)):03d}", torch.float32)
+            save_snapshot(student, recipe.model.base, folder / f"at-{round(100 * pending.pop(0)):03d}")
     _checkpoint(folder, student, optimizer, progress)
 
 
@@ -151,7 +151,7 @@ def _student(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], No
         say(f"fitting the shallow heads on {count} texts")
         rows = np.random.default_rng(recipe.seed).choice(len(packed.lengths), count, replace=False)
         fit_heads(student, load_model(find_model(model.base)), packed, rows.tolist())
-    save_model(student, folder / "at-000", torch.float32)
+    save_snapshot(student, model.base, folder / "at-000")
     return student
 
 
