@@ -247,6 +247,17 @@ def test_an_unused_host_leaves_and_is_replaced_when_needed(tiny_model: Path, pri
 
 
 @pytest.mark.usefixtures("private_runtime")
+def test_a_host_stays_as_long_as_its_most_patient_client_wished(tiny_model: Path) -> None:
+    with connect(str(tiny_model), device="cpu", linger_seconds=0) as hasty:
+        process = psutil.Process(hasty.status().pid)
+        with connect(str(tiny_model), device="cpu", linger_seconds=3):
+            pass
+    time.sleep(1.5)
+    assert process.is_running(), "one client asked it to stay for 3 s"
+    process.wait(20)
+
+
+@pytest.mark.usefixtures("private_runtime")
 def test_a_host_that_cannot_start_tells_why(tiny_model: Path) -> None:
     with pytest.raises(HostError, match="Cannot compute on device 'abacus'"):
         connect(str(tiny_model), device="abacus")
@@ -261,8 +272,8 @@ def test_a_model_that_is_missing_starts_nothing(private_runtime: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "reason"),
     [
-        (Hello(PROTOCOL_VERSION, "0" * 32), "token"),
-        (Hello(PROTOCOL_VERSION, "é"), "token"),
+        (Hello(PROTOCOL_VERSION, "0" * 32, 1.0), "token"),
+        (Hello(PROTOCOL_VERSION, "é", 1.0), "token"),
         (StatusQuestion(), "token"),
         (Failure(None, "x", "y" * 2000), "announces"),
     ],
@@ -283,7 +294,7 @@ def test_another_version_of_the_protocol_is_refused(
 ) -> None:
     address = published(tiny_model, shared_runtime)
     assert address is not None
-    with raw_link(address, Hello(PROTOCOL_VERSION + 1, address.token)) as link:
+    with raw_link(address, Hello(PROTOCOL_VERSION + 1, address.token, 1.0)) as link:
         answer = link.receive()
     assert isinstance(answer, Failure) and "speaks protocol" in answer.message
     assert client.status().pid > 0
@@ -300,7 +311,7 @@ def test_noise_does_not_hurt_the_host(tiny_model: Path, shared_runtime: Path, cl
         for _ in range(rng.randint(1, 4)):
             frame[rng.randrange(len(frame))] = rng.randrange(256)
         with closing(address.dial(10)) as connection:
-            connection.sendall(pack(Hello(PROTOCOL_VERSION, address.token)))
+            connection.sendall(pack(Hello(PROTOCOL_VERSION, address.token, 1.0)))
             connection.sendall(frame[: rng.randint(1, len(frame))])
     assert client.status().pid == pid
 
@@ -310,7 +321,7 @@ def test_a_client_that_never_reads_holds_up_nobody_and_is_sent_away(
 ) -> None:
     address = published(tiny_model, shared_runtime)
     assert address is not None
-    with raw_link(address, Hello(PROTOCOL_VERSION, address.token)) as deaf:
+    with raw_link(address, Hello(PROTOCOL_VERSION, address.token, 1.0)) as deaf:
         for number in range(20):
             deaf.send(Encode(number, ["x"] * 1024, "code", [0, 1, 2], int(Priority.QUERY)))
         assert len(client.encode(["x"], priority=Priority.DEEPEN)[1]) == 1

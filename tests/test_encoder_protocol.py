@@ -58,7 +58,7 @@ def vectors(draw: st.DrawFn) -> Vectors:
 
 
 MESSAGES = st.one_of(
-    st.builds(Hello, NUMBER, TEXT),
+    st.builds(Hello, NUMBER, TEXT, st.floats(0, 1e9)),
     st.builds(Welcome, NUMBER, TEXT, TEXT, TEXT, NUMBER),
     encodes(),
     vectors(),

@@ -84,13 +84,16 @@ class Status:
 class Engine:
     """Index, search and status of one workspace.  Methods may be called from several threads."""
 
-    def __init__(self, root: Path, settings: Settings) -> None:
+    def __init__(self, root: Path, settings: Settings, linger_seconds: float | None = None) -> None:
         """Open, or begin, the index of `root`.
 
+        `linger_seconds` is how long the encoder host is asked to stay for others after this engine is
+        closed; None asks for the setting `idle_seconds`.
         Raises `RootError`, `SettingsError`, `ModelError`, `StoreError`.
         """
         self.root = workspace.resolve_root(root)
         self.settings = settings
+        self._linger_seconds = linger_seconds
         self.model = encoder.model_info(settings.model)
         self.index_exit = self._exit(settings.index_exit, self.model.index_exit, "index_exit")
         self.rerank_exit = self._exit(settings.rerank_exit, self.model.rerank_exit, "rerank_exit")
@@ -301,6 +304,7 @@ class Engine:
                     device=self.settings.device,
                     threads=self.settings.threads,
                     idle_seconds=self.settings.idle_seconds,
+                    linger_seconds=self._linger_seconds,
                 )
             return self._client
 

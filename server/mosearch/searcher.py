@@ -97,7 +97,7 @@ class Searcher:
             found, exit = self._lexical(terms, filters), None
         clock.lap("candidates")
         candidates = [
-            Candidate(hit, score, exit) for hit, score in found if not (here and _overlap(hit, place))
+            Candidate(hit, score, exit) for hit, score in found if not (here and _same_place(hit, place))
         ]
         if rerank:
             candidates = self._rescore(candidates, vectors)
@@ -239,11 +239,17 @@ def _checked(text: str) -> ranking.Query:
     return query
 
 
-def _overlap(hit: StoredChunk, place: StoredChunk) -> bool:
-    """Whether a hit is the asked-about place itself, a part of it, or what encloses it."""
+def _same_place(hit: StoredChunk, place: StoredChunk) -> bool:
+    """Whether a hit is the asked-about place itself, another part of it, or what encloses it."""
     if hit.path != place.path:
         return False
+    if hit.chunk.parts > 1 and place.chunk.parts > 1 and _name(hit) == _name(place):
+        return True
     return hit.chunk.start_line <= place.chunk.end_line and place.chunk.start_line <= hit.chunk.end_line
+
+
+def _name(stored: StoredChunk) -> tuple[str, str]:
+    return (stored.chunk.container, stored.chunk.symbol)
 
 
 def _hits(candidates: Sequence[Candidate]) -> tuple[Hit, ...]:

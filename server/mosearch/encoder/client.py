@@ -256,17 +256,21 @@ def connect(
     device: str = "auto",
     threads: int | None = None,
     idle_seconds: float = 600,
+    linger_seconds: float | None = None,
     start: bool = True,
 ) -> EncoderClient:
     """A client of the one host of this user, model and device, which is started if none is running.
 
     `device`, `threads` (None: half the cores) and `idle_seconds` (after which an unused host leaves) hold
-    for a host that this call starts.  Raises ModelError for a model that is missing or damaged, HostError
+    for a host that this call starts.  `linger_seconds` (None: `idle_seconds`) is how long the host is asked
+    to stay after this client has left.  Raises ModelError for a model that is missing or damaged, HostError
     when there is no host: with `start` false because none is running, otherwise because none could start.
     """
     folder = find_model(model)
     info = describe(folder, load_config(folder))
-    return EncoderClient(HostSpec(folder, info.fingerprint, device, threads, idle_seconds, start), info)
+    linger = float(idle_seconds if linger_seconds is None else linger_seconds)
+    spec = HostSpec(folder, info.fingerprint, device, threads, idle_seconds, linger, start)
+    return EncoderClient(spec, info)
 
 
 def _slices(texts: Sequence[str]) -> Iterator[slice]:

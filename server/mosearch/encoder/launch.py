@@ -34,6 +34,8 @@ class HostSpec:
     device: str
     threads: int | None
     idle_seconds: float
+    linger_seconds: float
+    """How long the host is asked to stay, for others, after this client has left."""
     start: bool
     """Whether a host may be started; if not, only a running one is used."""
 
@@ -41,7 +43,7 @@ class HostSpec:
 def open_link(spec: HostSpec) -> tuple[Link, Welcome]:
     """A connection to the host of this model, which is started if need be.  Raises HostError."""
     file = address_file(runtime_folder(), spec.fingerprint, spec.device)
-    found = _greet(file, spec.fingerprint)
+    found = _greet(file, spec)
     if found:
         return found
     if not spec.start:
@@ -54,14 +56,14 @@ def open_link(spec: HostSpec) -> tuple[Link, Welcome]:
     try:
         with FileLock(file.with_suffix(".lock"), timeout=START_SECONDS, mode=0o600):
             # Whoever held the lock before us may have started the host.
-            return _greet(file, spec.fingerprint) or _start(file, spec)
+            return _greet(file, spec) or _start(file, spec)
     except Timeout:
         raise HostError(
             f"Another process has been starting the encoder host for {START_SECONDS:.0f} s."
         ) from None
 
 
-def _greet(file: Path, fingerprint: str) -> tuple[Link, Welcome] | None:
+def _greet(file: Path, spec: HostSpec) -> tuple[Link, Welcome] | None:
     """Connect and show the token; None when nobody who can be used answers."""
     address = read_address(file)
     if address is None:
@@ -71,12 +73,12 @@ def _greet(file: Path, fingerprint: str) -> tuple[Link, Welcome] | None:
     except OSError:
         return None
     try:
-        link.send(Hello(PROTOCOL_VERSION, address.token))
+        link.send(Hello(PROTOCOL_VERSION, address.token, spec.linger_seconds))
         answer = link.receive()
     except (OSError, ProtocolError):
         link.close()
         return None
-    if isinstance(answer, Welcome) and answer.fingerprint == fingerprint:
+    if isinstance(answer, Welcome) and answer.fingerprint == spec.fingerprint:
         link.set_timeout(None)
         return link, answer
     link.close()
@@ -88,7 +90,7 @@ def _start(file: Path, spec: HostSpec) -> tuple[Link, Welcome]:
     process = _spawn(file, spec, log)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        found = _greet(file, spec.fingerprint)
+        found = _greet(file, spec)
         if found:
             # The host outlives us as a rule; if it does not, somebody has to collect its exit status.
             threading.Thread(target=process.wait, name="mosearch-host-reaper", daemon=True).start()

@@ -7,6 +7,7 @@ when it is made, so neither side acts on one that is ill-formed.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -37,9 +38,12 @@ class Hello:
     OP: ClassVar[str] = "hello"
     version: int
     token: str
+    linger_seconds: float
+    """How long the client wants a host to stay for others after it has hung up."""
 
     def __post_init__(self) -> None:
         _check(type(self.version) is int and type(self.token) is str, "hello")
+        _check(type(self.linger_seconds) is float and 0 <= self.linger_seconds < math.inf, "hello")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ _DEBOUNCE_S = 0.2
 # Another process may be indexing the same folder; try again rather than give up.
 _RETRY_S = 2.0
 _OPEN_TIMEOUT_S = 60.0
+# An editor that is closed leaves nothing running, but one that is only restarted finds its host.
+_LINGER_S = 3.0
 
 
 class Listener(Protocol):
@@ -72,7 +74,8 @@ class Folder:
         from mosearch.engine import Engine
 
         try:
-            self._engine = Engine(self.root, load_settings(self.root, self._options))
+            settings = load_settings(self.root, self._options)
+            self._engine = Engine(self.root, settings, _LINGER_S)
         except MosearchError as error:
             self._trouble = error
             self._listener.fail(self, str(error))

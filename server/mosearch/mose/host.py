@@ -46,6 +46,8 @@ _FAREWELL_SECONDS = 1.0
 """For the last answers of a connection that is to be closed; its client may have stopped reading."""
 _CHECK_SECONDS = 0.5
 """How often a host without work looks whether it is still wanted."""
+_FIRST_CLIENT_SECONDS = 10.0
+"""How long a new host waits for whoever started it."""
 _MAX_UNANSWERED = 64
 """Requests of one connection; bounds the memory that a client can make the host use."""
 
@@ -56,6 +58,7 @@ class Connection:
     def __init__(self, link: Link) -> None:
         self.link = link
         self.places = threading.BoundedSemaphore(_MAX_UNANSWERED)
+        self.linger_seconds = 0.0
         self._outgoing: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
 
     def post(self, message: Message) -> None:
@@ -89,6 +92,7 @@ class Host:
         self._schedule: Schedule[Connection] = Schedule()
         self._connections: set[Connection] = set()
         self._started = self._last_used = time.monotonic()
+        self._stay_until = self._started + _FIRST_CLIENT_SECONDS
         self._texts_done = 0
 
     def serve(self, *, use_tcp: bool) -> str:
@@ -112,6 +116,8 @@ class Host:
     def _reason_to_leave(self, address: Address) -> str | None:
         if time.monotonic() - self._last_used > self._idle_seconds:
             return f"unused for {self._idle_seconds:g} s"
+        if not self._connections and time.monotonic() > self._stay_until:
+            return "no client wants it to stay"
         if read_address(self._file) != address or (address.path and not Path(address.path).exists()):
             return "the address was removed or taken over"
         return None
@@ -136,7 +142,9 @@ class Host:
         except OSError:
             pass  # The client hung up.
         finally:
-            self._connections.discard(connection)
+            if connection in self._connections:
+                self._stay_until = max(self._stay_until, time.monotonic() + connection.linger_seconds)
+                self._connections.discard(connection)
             self._schedule.drop_all(connection)
             connection.hang_up()
             writer.join(_FAREWELL_SECONDS)
@@ -150,6 +158,7 @@ class Host:
         if hello.version != PROTOCOL_VERSION:
             raise ProtocolError(f"This host speaks protocol {PROTOCOL_VERSION}, not {hello.version}.")
         connection.link.set_timeout(None)
+        connection.linger_seconds = hello.linger_seconds
         encoder = self._encoder
         dtype = str(encoder.dtype).removeprefix("torch.")
         connection.post(
