@@ -336,6 +336,24 @@ def test_scores_of_fields_add_up(store: Store) -> None:
     )
 
 
+def test_maintenance_is_due_after_many_rows_or_writes_and_not_after_it(store: Store) -> None:
+    put(store, "a.py", ["few"])
+    assert not store.maintenance_due()
+    put(store, "b.py", [f"many {i}" for i in range(1100)])
+    assert store.maintenance_due()
+    store.optimize()
+    assert not store.maintenance_due()
+    for i in range(70):
+        put(store, "c.py", [f"edit {i}"])
+    assert store.maintenance_due()
+    store.optimize()
+    assert not store.maintenance_due()
+    embed(store, [f"vector {i}" for i in range(300)])
+    assert store.maintenance_due(ann_rows=300)
+    assert store.optimize(ann_rows=300)
+    assert not store.maintenance_due(ann_rows=300)
+
+
 def test_dead_rows_do_not_crowd_out_live_ones(store: Store) -> None:
     for _ in range(150):
         put(store, "a.py", ["needle needle"])

@@ -142,6 +142,10 @@ class ChunksTable:
     def fragments(self) -> int:
         return int(self._table.stats()["fragment_stats"]["num_fragments"])
 
+    def unindexed(self) -> int:
+        """Rows that each text search reads one by one."""
+        return int(self._table.index_stats("t_body_idx").num_unindexed_rows)
+
     def _file_ids(self) -> NDArray[np.int64]:
         ids: NDArray[np.int64] = (
             self._table.search().select(["file_id"]).limit(None).to_arrow().column("file_id").to_numpy()

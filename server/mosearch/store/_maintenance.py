@@ -13,6 +13,7 @@ from mosearch.store._tables import Tables
 _MOST_FRAGMENTS = 64
 """Each write leaves a fragment, and each costs every query a little."""
 _MOST_DEAD_SHARE = 0.3
+_MOST_UNINDEXED_SHARE = 0.1
 _FEW_ROWS = 1_000
 
 _AT_ONCE = timedelta(milliseconds=1)
@@ -21,12 +22,14 @@ writer could not, so writers are locked out while old versions are removed."""
 _TIMEOUT = 10.0
 
 
-def is_due(tables: Tables) -> bool:
-    fragments = [tables.files.fragments(), tables.chunks.fragments()]
-    fragments += [table.fragments() for table in tables.vectors.all().values()]
-    if max(fragments) > _MOST_FRAGMENTS:
+def is_due(tables: Tables, ann_rows: int) -> bool:
+    vectors = tables.vectors.all().values()
+    fragments = [tables.files.fragments(), tables.chunks.fragments(), *(t.fragments() for t in vectors)]
+    if max(fragments) > _MOST_FRAGMENTS or any(table.needs_index(ann_rows) for table in vectors):
         return True
     rows = tables.chunks.rows()
+    if tables.chunks.unindexed() > max(_FEW_ROWS, _MOST_UNINDEXED_SHARE * rows):
+        return True
     dead = rows - tables.files.snapshot().chunks
     return dead > max(_FEW_ROWS, _MOST_DEAD_SHARE * rows)
 

@@ -286,12 +286,12 @@ class Store:
             return _maintenance.sweep(self._tables, self._writer, self.index_dir)
         return 0
 
-    def maintenance_due(self) -> bool:
-        """Whether `optimize` would now pay: many small writes, or many dead rows."""
+    def maintenance_due(self, ann_rows: int = _ANN_ROWS) -> bool:
+        """Whether `optimize` would now pay: many small writes, many dead rows, much that is not indexed."""
         from mosearch.store import _maintenance
 
         with translated("inspect the index", self.index_dir):
-            return _maintenance.is_due(self._tables)
+            return _maintenance.is_due(self._tables, ann_rows)
 
     def optimize(self, ann_rows: int = _ANN_ROWS) -> bool:
         """Sweeps, merges small writes, brings the indices up to date, and prunes the vectors.

@@ -107,11 +107,15 @@ class VectorTable:
 
         RaBitQ needs a multiple of 8 dimensions; vectors of another length are compared one by one.
         """
-        rows = self.rows()
-        if rows >= ann_rows and self.dim % 8 == 0 and self._unindexed_share(rows) > _RETRAIN_SHARE:
+        if self.needs_index(ann_rows):
+            rows = self.rows()
             partitions = max(1, rows // _ROWS_PER_PARTITION)
             config = IvfRq(distance_type="dot", num_partitions=partitions)
             self._table.create_index("vector", config=config, replace=True)
+
+    def needs_index(self, ann_rows: int) -> bool:
+        rows = self.rows()
+        return rows >= ann_rows and self.dim % 8 == 0 and self._unindexed_share(rows) > _RETRAIN_SHARE
 
     def _unindexed_share(self, rows: int) -> float:
         stats = self._table.index_stats("vector_idx")
