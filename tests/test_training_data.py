@@ -319,3 +319,13 @@ def test_a_recipe_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
         read_recipe(file)
     file.write_text("", encoding="utf-8")
     assert read_recipe(file) == Recipe()
+
+
+def test_packages_of_refused_licences_are_left_out() -> None:
+    found = _distinct(3)
+    packages = [
+        (Header("pip", licence, "1", licence, 1), [function])
+        for licence, function in zip(("GPL-3+", "LGPL-2.1", "AGPL-3.0-only"), found, strict=True)
+    ]
+    chosen = corpus.choose(packages, set(), Limits(held_out_share=0), 1)
+    assert chosen.train == [found[1]] and chosen.counts["refused licence"] == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ class Limits:
     held_out_queries: int = 300
     bare_share: float = 0.25
     """Functions without documentation, as a share of all of a language."""
+    refused_licences: str = r"(?<!L)GPL|(?<!Lesser )(?<!Library )General Public"
+    """Regular expression over the licence that a package declares."""
 
 
 @dataclass(slots=True)
@@ -56,6 +59,9 @@ def choose(
     seen: set[int] = set()
     kept: dict[str, list[Function]] = defaultdict(list)
     for header, found in loaded:
+        if re.search(limits.refused_licences, header.licence):
+            corpus.counts["refused licence"] += len(found)
+            continue
         held_out = is_held_out(header.package, limits.held_out_share)
         fresh = _fresh(found, seen, forbidden, corpus.counts)
         if held_out:
