@@ -114,10 +114,13 @@ def train_command(work: Path, recipe_file: Path) -> None:
 @click.option("--weights", type=_FOLDER, help="Folder of trained weights.  Default: the end of the run.")
 @click.option("--figures", type=_FILE, help="What `mosearch eval model --json` wrote, for the model card.")
 @click.option("--to", "target", type=_FOLDER, help="Where to write the model folder.  Default: export/.")
-def export_command(work: Path, weights: Path | None, figures: Path | None, target: Path | None) -> None:
+@click.option("--int8", is_flag=True, help="Store matrices in eight bits: half the size.")
+def export_command(
+    work: Path, weights: Path | None, figures: Path | None, target: Path | None, int8: bool
+) -> None:
     """Write a model folder that the product can load, with its card."""
     source = weights or work / "run" / FINAL
-    size = export(source, target or work / "export", work / CORPUS_FILE, figures)
+    size = export(source, target or work / "export", work / CORPUS_FILE, figures, int8)
     click.echo(f"{size / 1e6:.1f} MB of weights")
 
 

@@ -23,7 +23,7 @@ class Limits:
     language_limit: int = 20_000
     per_language: dict[str, int] = field(default_factory=dict)
     held_out_share: float = 0.08
-    held_out_documents: int = 1500
+    held_out_documents: int = 800
     held_out_queries: int = 300
     bare_share: float = 0.25
     """Functions without documentation, as a share of all of a language."""
