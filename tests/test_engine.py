@@ -107,8 +107,8 @@ def test_deleted_and_ignored_files_leave_the_results(
 def test_search_finds_by_words_and_filters(root: Path, open_engine: Callable[[Path], Engine]) -> None:
     engine = open_engine(root)
     engine.update()
-    hits = engine.search("retry when the server is busy", 5).hits
-    assert {hits[0].chunk.symbol, hits[1].chunk.symbol} == {"send", "sendWithRetry"}
+    hits = engine.search("retry when the server is busy", 3).hits
+    assert {"send", "sendWithRetry"} <= {hit.chunk.symbol for hit in hits}
     only_js = engine.search("retry", 5, Filters(languages=frozenset({"javascript"}))).hits
     assert {hit.path for hit in only_js} == {"src/net/server.js"}
     below = engine.search("retry", 9, Filters(path_globs=("src/net/**",))).hits
@@ -250,6 +250,27 @@ def test_a_damaged_index_is_set_aside_and_built_again(
     assert report.chunks == before.chunks
     assert report.embedded == 0, "vectors are kept when they read back"
     assert again.search("checksum", 1).hits
+
+
+def test_damage_met_while_searching_is_repaired(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    before = engine.update()
+    for path in engine.index_dir.rglob("*.lance"):
+        if path.is_file():
+            path.write_bytes(b"")
+    assert engine.search("checksum", 1).hits[0].chunk.symbol == "Checksum"
+    assert engine.status().chunks == before.chunks
+
+
+def test_maintenance_merges_and_changes_no_answer(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    engine.update()
+    before = [hit.chunk for hit in engine.search("retry when busy", 9).hits]
+    while not engine.store.maintenance_due():
+        engine.store.touch(engine.store.files().values())
+    engine.maintain(threading.Event())
+    assert not engine.store.maintenance_due()
+    assert [hit.chunk for hit in engine.search("retry when busy", 9).hits] == before
 
 
 def _digests(engine: Engine) -> list[str]:

@@ -10,7 +10,7 @@ import textwrap
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -64,10 +64,10 @@ async def _ask(client: LanguageClient, method: str, params: object) -> Any:
 
 
 async def test_progress_begins_and_ends(client: LanguageClient) -> None:
-    (values,) = client.progress_reports.values()
+    (values,) = cast("list[list[object]]", list(client.progress_reports.values()))
     assert isinstance(values[0], lsp.WorkDoneProgressBegin)
     assert isinstance(values[-1], lsp.WorkDoneProgressEnd)
-    assert "4 files" in (values[-1].message or "")
+    assert "4 files" in str(values[-1].message)
 
 
 async def test_search_gives_locations_that_open(client: LanguageClient, root: Path) -> None:
@@ -110,19 +110,18 @@ async def test_workspace_symbol_answers_by_meaning(client: LanguageClient) -> No
 
 
 async def test_execute_command_does_the_same(client: LanguageClient, root: Path) -> None:
-    command = lsp.ExecuteCommandParams(
-        command="mosearch.search", arguments=[{"query": "checksum of a block"}]
-    )
-    answer = await client.workspace_execute_command_async(command)
+    answer = await _command(client, "mosearch.search", {"query": "checksum of a block"})
     assert answer["hits"][0]["symbol"] == "Checksum"
-    place = {
-        "textDocument": {"uri": (root / "src/store.go").as_uri()},
-        "position": {"line": 3, "character": 0},
-    }
-    similar = lsp.ExecuteCommandParams(command="mosearch.similar", arguments=[place])
-    assert (await client.workspace_execute_command_async(similar))["hits"]
-    status = await client.workspace_execute_command_async(lsp.ExecuteCommandParams(command="mosearch.status"))
-    assert (status["folders"][0]["files"], status["folders"][0]["pending"]) == (4, 0)
+    document = {"uri": (root / "src/store.go").as_uri()}
+    place = {"textDocument": document, "position": {"line": 3, "character": 0}}
+    assert (await _command(client, "mosearch.similar", place))["hits"]
+    (folder,) = (await _command(client, "mosearch.status"))["folders"]
+    assert (folder["files"], folder["pending"]) == (4, 0)
+
+
+async def _command(client: LanguageClient, name: str, *arguments: object) -> Any:
+    params = lsp.ExecuteCommandParams(command=name, arguments=list(arguments))
+    return await client.workspace_execute_command_async(params)
 
 
 _WRONG_REQUESTS: list[tuple[str, object, str]] = [

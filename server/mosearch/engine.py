@@ -10,7 +10,7 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,6 +43,7 @@ from mosearch.types import (
 
 # Before each attempt to embed: a host that died is replaced, but not for ever.
 _EMBED_PAUSES_S = (0.0, 0.5, 2.0)
+_MAINTENANCE_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Engine:
         self._encoder_trouble = ""
         self._closed = False
         self._encoder_lock = threading.Lock()
-        self._update_lock = threading.Lock()
+        self._update_lock = threading.RLock()
 
     def close(self) -> None:
         """Let go of the store and the encoder; may be called again."""
@@ -138,13 +139,18 @@ class Engine:
         Raises `StoreError`, `CancelledError`, `RootError`.
         """
         cancel = cancel if cancel is not None else threading.Event()
+        try:
+            return self._update(progress, cancel, lock_timeout)
+        except StoreDamagedError:
+            self._begin_anew()
+            return self._update(progress, cancel, lock_timeout)
+
+    def _update(self, progress: Progress, cancel: Cancel, lock_timeout: float) -> IndexReport:
         with self._update_lock, self.store.writer_lock(timeout=lock_timeout):
             done = indexer.reconcile(self.root, self.store, self.settings.max_file_bytes, progress, cancel)
             new = set(done.digests)
             known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
             embedded, warning = self._embed(progress, cancel)
-            if self.store.maintenance_due():
-                self.store.optimize()
         return replace(
             self.report(warning),
             embedded=embedded,
@@ -154,6 +160,20 @@ class Engine:
             skipped=dict(sorted(done.skipped.items())),
             failed=dict(sorted(done.failed.items())),
         )
+
+    def maintain(self, cancel: Cancel | None = None) -> None:
+        """Merge small writes and refresh the indices if that is due, in a process of low priority.
+
+        With `cancel`, waits for it and ends it early when that is raised; without, it goes on by itself.
+        """
+        if not self.store.maintenance_due():
+            return
+        process = self.store.start_optimizing()
+        while cancel is not None and process.poll() is None:
+            if cancel.is_set():
+                process.terminate()
+                process.wait()
+            time.sleep(_MAINTENANCE_POLL_S)
 
     def report(self, warning: str = "") -> IndexReport:
         """The index as it is, for answers that could not bring it up to date.  Raises `StoreError`."""
@@ -173,9 +193,9 @@ class Engine:
 
         Raises `QueryError`, `StoreError`.
         """
-        searcher = self._searcher()
-        result = searcher.search(query, limit, filters or Filters(), rerank=rerank)
-        return self._with_warning(result, searcher)
+        return self._answer(
+            lambda searcher: searcher.search(query, limit, filters or Filters(), rerank=rerank)
+        )
 
     def place(
         self, path: str, start_line: int, end_line: int | None = None, text: str | None = None
@@ -211,9 +231,9 @@ class Engine:
 
         Raises `StoreError`.
         """
-        searcher = self._searcher()
-        result = searcher.similar(place, here, limit, filters or Filters(), rerank=rerank)
-        return self._with_warning(result, searcher)
+        return self._answer(
+            lambda searcher: searcher.similar(place, here, limit, filters or Filters(), rerank=rerank)
+        )
 
     def status(self) -> Status:
         """Counts and state, read from the store.  Raises `StoreError`."""
@@ -290,10 +310,25 @@ class Engine:
             rerank_budget_ms=self.settings.rerank_budget_ms,
         )
 
-    def _with_warning(self, result: SearchResult, searcher: Searcher) -> SearchResult:
+    def _answer(self, ask: Callable[[Searcher], SearchResult]) -> SearchResult:
+        """Ask; an index that turns out to be damaged is built again first."""
+        searcher = self._searcher()
+        try:
+            result = ask(searcher)
+        except StoreDamagedError:
+            self._begin_anew()
+            self.update()
+            searcher = self._searcher()
+            result = ask(searcher)
         if searcher.encoder is not None:
             return result
         return replace(result, warning=f"Answers are by words only: {self._encoder_trouble}")
+
+    def _begin_anew(self) -> None:
+        """Set damaged tables aside, unless another process has done so, and open what is there now."""
+        with self._update_lock:
+            Store.quarantine(self.index_dir, self._vectors_dir, seen=self.store.generation)
+            self.store = self._open_store()
 
     def _encoder(self) -> EncoderClient:
         """The connected client.  Raises `EncoderError`."""

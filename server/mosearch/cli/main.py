@@ -111,6 +111,7 @@ def search(
             rerank=_rerank(engine, no_rerank),
         )
         _show(engine, result, report, as_json)
+        engine.maintain()
 
 
 @_group.command()
@@ -154,6 +155,7 @@ def index(root: Path, as_json: bool) -> None:
             click.echo(json.dumps(output.report_json(report)))
         else:
             output.print_report(engine, report)
+        engine.maintain()
 
 
 @_group.command()

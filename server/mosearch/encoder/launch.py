@@ -106,6 +106,7 @@ def _start(file: Path, spec: HostSpec) -> tuple[Link, Welcome]:
 def _spawn(file: Path, spec: HostSpec, log: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "mosearch.mose", "--model", str(spec.folder), "--address", str(file)]
     command += ["--device", spec.device, "--idle-seconds", str(spec.idle_seconds)]
+    command += ["--started-by", str(os.getpid())]
     if spec.threads is not None:
         command += ["--threads", str(spec.threads)]
     # Threads of a matrix product that wait for each other must not spin: the cores are the editor's, too.

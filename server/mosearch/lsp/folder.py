@@ -63,7 +63,7 @@ class Folder:
             raise self._trouble or MosearchError(f"The index of {self.root} is closed.")
         return self._engine
 
-    def stop(self, timeout: float = 5.0) -> None:
+    def stop(self, timeout: float = 3.0) -> None:
         """End the thread and close the engine; what is indexed so far is kept."""
         self._stopping.set()
         self._wanted.set()
@@ -104,6 +104,7 @@ class Folder:
         report = IndexReport()
         try:
             report = engine.update(self._progress, self._stopping, lock_timeout=_RETRY_S)
+            engine.maintain(self._stopping)
         except StoreLockedError:
             self._wanted.set()
         except CancelledError:

@@ -30,7 +30,13 @@ def main() -> int:
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # read by the tokeniser at its first batch
     try:
         encoder = load(str(options.model), options.device)
-        host = Host(encoder, options.address, threads=threads, idle_seconds=options.idle_seconds)
+        host = Host(
+            encoder,
+            options.address,
+            threads=threads,
+            idle_seconds=options.idle_seconds,
+            started_by=options.started_by,
+        )
         _log.info("%s on %s, %s, %d threads", encoder.info.name, encoder.device, encoder.dtype, threads)
         _log.info("leaving: %s", host.serve(use_tcp=options.tcp))
     except (MosearchError, OSError) as error:
@@ -52,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, help="for computing; half the cores by default")
     parser.add_argument("--idle-seconds", type=float, default=600, help="leave when unused for that long")
+    parser.add_argument("--started-by", type=int, help="process to leave with if it dies before it connects")
     parser.add_argument(
         "--tcp", action="store_true", default=not hasattr(socket, "AF_UNIX"), help="listen on 127.0.0.1"
     )

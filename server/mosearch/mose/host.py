@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from mosearch.encoder.address import Address, read_address, write_address
 from mosearch.encoder.link import Link
@@ -84,7 +85,15 @@ class Connection:
 class Host:
     """Serves one encoder at the address published in `file`."""
 
-    def __init__(self, encoder: Encoder, file: Path, *, threads: int, idle_seconds: float) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        file: Path,
+        *,
+        threads: int,
+        idle_seconds: float,
+        started_by: int | None = None,
+    ) -> None:
         self._encoder = encoder
         self._file = file
         self._threads = threads
@@ -93,6 +102,7 @@ class Host:
         self._connections: set[Connection] = set()
         self._started = self._last_used = time.monotonic()
         self._stay_until = self._started + _FIRST_CLIENT_SECONDS
+        self._awaited = started_by
         self._texts_done = 0
 
     def serve(self, *, use_tcp: bool) -> str:
@@ -118,6 +128,8 @@ class Host:
             return f"unused for {self._idle_seconds:g} s"
         if not self._connections and time.monotonic() > self._stay_until:
             return "no client wants it to stay"
+        if self._awaited is not None and not psutil.pid_exists(self._awaited):
+            return "whoever started it is gone"
         if read_address(self._file) != address or (address.path and not Path(address.path).exists()):
             return "the address was removed or taken over"
         return None
@@ -135,6 +147,7 @@ class Host:
         try:
             self._admit(connection, token)
             self._connections.add(connection)
+            self._awaited = None
             while True:
                 self._answer(connection, connection.link.receive())
         except ProtocolError as error:

@@ -1,6 +1,6 @@
 """`python -m mosearch.store INDEX_DIR VECTORS_DIR ANN_ROWS`: optimizes an index, at low priority.
 
-See `Store.optimize_apart`.  Exit code 0 when done, 1 when another process is at it, 3 on a failure,
+See `Store.start_optimizing`.  Exit code 0 when done, 1 when another process is at it, 3 on a failure,
 which is then on standard error.
 """
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mosearch.errors import StoreError, StoreLockedError
+from mosearch.errors import StoreLockedError
 from mosearch.store._failures import translated
 from mosearch.store._folders import folder_bytes, make_private, tables_folder
 from mosearch.store._globs import matching
@@ -309,20 +309,22 @@ class Store:
             return True
         return False
 
-    def optimize_apart(self, ann_rows: int = _ANN_ROWS) -> bool:
-        """`optimize` in a process of its own and of low priority; waits for its end.
+    def start_optimizing(self, ann_rows: int = _ANN_ROWS) -> subprocess.Popen[bytes]:
+        """Begin `optimize` in a process of its own and of low priority, which outlives this one.
 
         Merging 100,000 chunks takes about 500 MB, which only the end of a process gives back.  The
-        caller must not hold the writer lock, which the other process needs.
+        caller must not hold the writer lock, which the other process needs.  Ending it early loses
+        nothing.
         """
         command = [sys.executable, "-m", "mosearch.store", str(self.index_dir), str(self.vectors_dir)]
         # Nothing is inherited: a language server's standard streams carry its protocol.
-        ended = subprocess.run(
-            [*command, str(ann_rows)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        return subprocess.Popen(
+            [*command, str(ann_rows)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
-        if ended.returncode not in (0, 1):
-            raise StoreError(ended.stderr[-1000:] or f"Optimizing the index ended with {ended.returncode}.")
-        return ended.returncode == 0
 
     quarantine = staticmethod(quarantine)
 
