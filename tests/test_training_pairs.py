@@ -13,19 +13,24 @@ import torch
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 from mosearch.encoder.config import ExitConfig, ModelConfig
 from mosearch.encoder.models import TOKENIZER_FILE, find_model
 from mosearch.errors import UsageError
-from mosearch.mose import MultiExitEncoder, load, save_model
+from mosearch.mose import MultiExitEncoder, load, load_model, save_model
 from mosearch.training import accents, losses, variants
 from mosearch.training.commands import PAIRS_FILE, tokenizer_of, training_group
+from mosearch.training.export import quantised
 from mosearch.training.functions import Function
-from mosearch.training.model import new_student, ridge
+from mosearch.training.leaks import keys
+from mosearch.training.model import fit_heads, new_student, ridge, set_token_weights
 from mosearch.training.packing import batches, pack, padded, read_pack, write_pack
 from mosearch.training.pairs import Mix, Pair, cross_pairs, make_pair
 from mosearch.training.recipe import Recipe
+from mosearch.training.teachers import read_texts, teach, write_texts
 from mosearch.training.train import CHECKPOINT, log_lines, train
+from mosearch.training.triplets import triplet_pairs
 
 PYTHON = """\
 def find_first(items, wanted):
@@ -309,3 +314,59 @@ def test_less_than_a_batch_is_refused(tiny_base: Path, tmp_path: Path) -> None:
     }
     with pytest.raises(UsageError, match="harvest more"):
         train(packed, _recipe(values, epochs=1.0), tmp_path / "run")
+
+
+def test_triplets_become_pairs(tmp_path: Path) -> None:
+    left, right = "def a(x):\n    y = x\n    return y", "func a(x int) int {\n\ty := x\n\treturn y\n}"
+    row = {"text": "gives it back", "code_a": left, "code_b": right, "language": "go"}
+    file = tmp_path / "triplets.jsonl"
+    file.write_text(json.dumps(row) + "\n" + json.dumps({**row, "code_a": "x"}) + "\n", encoding="utf-8")
+    found = list(triplet_pairs(file, set()))
+    assert found == [Pair("text", "go", "gives it back", right), Pair("cross", "go", left, right)]
+    assert list(triplet_pairs(file, set(keys(right)))) == []
+    file.write_text("{}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="line 1"):
+        list(triplet_pairs(file, set()))
+
+
+def test_a_larger_teacher_is_read_from_a_file(tiny_base: Path, tmp_path: Path) -> None:
+    pairs = _pairs(8)
+    texts = [text for pair in pairs for text in (pair.left, pair.right)]
+    write_texts(texts, tmp_path / "texts.jsonl.gz")
+    assert read_texts(tmp_path / "texts.jsonl.gz") == texts
+    file = tmp_path / "teacher.safetensors"
+    teach(find_model("all-MiniLM-L6-v2"), texts, file, max_tokens=32)
+    vectors = load_file(file)["vectors"]
+    base = load("all-MiniLM-L6-v2", device="cpu", dtype=torch.float32).encode(texts)[6]
+    assert vectors.shape == (16, 384) and (vectors * base).sum(1).min() > 0.98
+    packed = pack(pairs, tokenizer_of(Recipe()), 16, 32)
+    values: dict[str, dict[str, object]] = {
+        "model": {"base": str(tiny_base), "teacher_vectors": str(file), "exits": {"0": 1.0, "2": 1.0}},
+        "train": {"batch": 4, "fit_texts": 0, "threads": 1},
+    }
+    assert (train(packed, _recipe(values, epochs=1.0), tmp_path / "run") / "model.safetensors").is_file()
+
+
+def test_heads_are_fitted_to_the_teacher(tiny_base: Path) -> None:
+    packed = pack(_pairs(144), tokenizer_of(Recipe()), 16, 32)
+    student = new_student(str(tiny_base), (0, 1, 2), 1, 2, "x")
+    teacher = load_model(tiny_base)
+    set_token_weights(student, packed)
+
+    def agreement() -> float:
+        ids, mask = (torch.from_numpy(part) for part in padded(packed, range(40)))
+        with torch.no_grad():
+            taught = teacher(ids, mask)[2]
+            return min(float((student(ids, mask)[exit_] * taught).sum(1).mean()) for exit_ in (0, 1))
+
+    before = agreement()
+    fit_heads(student, teacher, packed, range(len(packed.lengths)))
+    assert agreement() > max(0.9, before + 0.1)
+
+
+def test_eight_bits_are_close() -> None:
+    matrix, vector = torch.randn(5, 40), torch.randn(40)
+    found = quantised({"w": matrix.half(), "b": vector.half()})
+    assert found["w"].dtype == torch.int8 and found["w.scale"].shape == (5, 1)
+    assert torch.allclose(found["w"] * found["w.scale"].float(), matrix, atol=0.03)
+    assert torch.equal(found["b"], vector.half())

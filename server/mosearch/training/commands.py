@@ -1,7 +1,7 @@
-"""The pipeline's steps as commands: `python -m mosearch.training harvest|extract|pack|train|export`.
+"""The pipeline's steps as commands: harvest, extract, pack, (teach,) train, export.
 
-All data lies in one work folder: `raw/` (archives and their manifest), `functions/`, `pairs.safetensors`,
-`heldout.jsonl`, `corpus.json` (counts and licences), `run/` and `export/`.
+All data lies in one work folder: `raw/` (archives, their manifest), `functions/`, `pairs.safetensors` and
+`texts.jsonl.gz` (what is trained on), `heldout.jsonl`, `corpus.json` (counts and licences), `run/`, `export/`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ from mosearch.training.harvest import harvest, read_manifest, read_sources
 from mosearch.training.packing import pack, read_pack, write_pack
 from mosearch.training.pairs import KINDS, Pair, cross_pairs, make_pair
 from mosearch.training.recipe import Recipe, read_recipe, read_toml
+from mosearch.training.teachers import read_texts, teach, write_texts
 from mosearch.training.train import FINAL, train
+from mosearch.training.triplets import triplet_pairs
 
 PACKAGE_LIST = Path(__file__).with_name("packages.toml")
 RECIPE = Path(__file__).with_name("recipe.toml")
 PAIRS_FILE = "pairs.safetensors"
 HELD_OUT_FILE = "heldout.jsonl"
 CORPUS_FILE = "corpus.json"
+TEXTS_FILE = "texts.jsonl.gz"
+TEACHER_FILE = "teacher.safetensors"
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -81,23 +85,37 @@ def extract_command(work: Path, installed: bool, limit: int | None) -> None:
     "--data", type=_FOLDER, envvar="MOSEARCH_EVAL_DATA", help="Folder of the development sets, to keep out."
 )
 @click.option("--no-data", is_flag=True, help="There are none: for trying the pipeline only.")
-def pack_command(work: Path, recipe_file: Path, data: Path | None, no_data: bool) -> None:
+@click.option("--triplets", type=_FILE, help="JSON lines of a text and two codes, to train on as well.")
+def pack_command(
+    work: Path, recipe_file: Path, data: Path | None, no_data: bool, triplets: Path | None
+) -> None:
     """Choose functions, make pairs, and write the token file and the held-out test."""
     recipe = read_recipe(recipe_file)
-    if no_data == bool(data and data.is_dir()):
+    if not no_data and not (data and data.is_dir()):
         raise click.UsageError("give the folder of the development sets with --data, or else --no-data")
-    forbidden = leaks.forbidden_keys(data) if data else set()
-    chosen = corpora.choose(
-        corpora.read_all(sorted((work / "functions").glob("*.gz"))), forbidden, recipe.limits, recipe.seed
-    )
+    forbidden = leaks.forbidden_keys(data) if data and not no_data else set()
+    files = sorted((work / "functions").glob("*.gz"))
+    chosen = corpora.choose(corpora.read_all(files), forbidden, recipe.limits, recipe.seed)
     pairs = make_pairs(chosen, recipe)
-    tokenizer = tokenizer_of(recipe)
-    notes = corpus_notes(chosen, pairs)
-    packed = pack(pairs, tokenizer, recipe.pack.text_tokens, recipe.pack.code_tokens)
+    if triplets:
+        pairs += triplet_pairs(triplets, forbidden)
+        Random(recipe.seed).shuffle(pairs)
+    packed = pack(pairs, tokenizer_of(recipe), recipe.pack.text_tokens, recipe.pack.code_tokens)
     write_pack(packed, work / PAIRS_FILE, {"seed": recipe.seed})
+    write_texts((text for pair in pairs for text in (pair.left, pair.right)), work / TEXTS_FILE)
     write_held_out(chosen, recipe.limits.held_out_queries, work / HELD_OUT_FILE)
+    notes = corpus_notes(chosen, pairs)
     (work / CORPUS_FILE).write_text(json.dumps(notes, indent=1), encoding="utf-8")
     click.echo(json.dumps({key: value for key, value in notes.items() if key != "packages"}, indent=1))
+
+
+@training_group.command("teach")
+@_work
+@click.option("--model", type=_FOLDER, required=True, help="Folder of a sentence-transformers model.")
+@click.option("--max-tokens", type=click.IntRange(8), default=128, show_default=True)
+def teach_command(work: Path, model: Path, max_tokens: int) -> None:
+    """Embed all texts with a larger teacher.  Repeat to go on.  Name the file in the recipe to use it."""
+    teach(model, read_texts(work / TEXTS_FILE), work / TEACHER_FILE, max_tokens, click.echo)
 
 
 @training_group.command("train")

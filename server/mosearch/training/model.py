@@ -21,9 +21,10 @@ from mosearch.training.packing import Pack, padded
 def new_student(
     base: str, exits: Sequence[int], index_exit: int, rerank_exit: int, name: str
 ) -> MultiExitEncoder:
-    """A multi-exit model over the layers of `base`, its last head the identity, in training mode.
+    """A multi-exit model over the layers of `base`, in training mode.
 
-    All exits but the deepest pool with learned token weights.  Raises ModelError when `base` is no model.
+    The exit at the base's own last layer starts as the base itself: mean pooling, the head the identity.
+    All shallower ones pool with learned token weights.  Raises ModelError when `base` is no model.
     """
     source = load_model(find_model(base))
     old = source.config
@@ -39,7 +40,7 @@ def new_student(
         max_positions=old.max_positions,
         dim=old.hidden_size,
         exits=tuple(
-            ExitConfig(layer, "mean" if layer == deepest else "token_weighted", "linear")
+            ExitConfig(layer, "mean" if layer == old.layers else "token_weighted", "linear")
             for layer in sorted(exits)
         ),
         index_exit=index_exit,
@@ -56,9 +57,9 @@ def new_student(
         if key in student.backbone.state_dict()
     }
     student.backbone.load_state_dict(kept)
-    head = _head(student, deepest)
-    nn.init.eye_(head.weight)
-    nn.init.zeros_(head.bias)
+    if deepest == old.layers:
+        nn.init.eye_(_head(student, deepest).weight)
+        nn.init.zeros_(_head(student, deepest).bias)
     return student.train()
 
 
@@ -88,7 +89,7 @@ def fit_heads(
     Shallow exits of an encoder that was never trained for it are useless at first; a linear map that is
     fitted in seconds saves them many steps.
     """
-    layers = student.config.exit_layers[:-1]
+    layers = _shallow(student)
     pooled, wanted = _features(student, teacher, packed, rows)
     with torch.no_grad():
         for layer in layers:
@@ -108,6 +109,11 @@ def ridge(features: Tensor, wanted: Tensor, strength: float = 1e-3) -> tuple[Ten
     return weight.float(), (target - weight @ centre).float()
 
 
+def _shallow(student: MultiExitEncoder) -> tuple[int, ...]:
+    """The exits that stop before the base's last layer."""
+    return tuple(found.layer for found in student.config.exits if found.pooling == "token_weighted")
+
+
 def _exit(model: MultiExitEncoder, layer: int) -> Exit:
     return cast(Exit, model.exits[str(layer)])
 
@@ -121,7 +127,7 @@ def _features(
     student: MultiExitEncoder, teacher: MultiExitEncoder, packed: Pack, rows: Sequence[int], size: int = 64
 ) -> tuple[dict[int, Tensor], Tensor]:
     """Pooled states before each shallow head, and the teacher's embeddings, of the given texts."""
-    layers = student.config.exit_layers[:-1]
+    layers = _shallow(student)
     pooled: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     wanted = []
     ordered = sorted(rows, key=lambda row: int(packed.lengths[row]))
