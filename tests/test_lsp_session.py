@@ -60,7 +60,7 @@ def _ended(client: LanguageClient) -> int:
 
 
 async def _ask(client: LanguageClient, method: str, params: object) -> Any:
-    return await client.protocol.send_request_async(method, params)
+    return await client.protocol.send_request_async(method, params)  # type: ignore[no-untyped-call]
 
 
 async def test_progress_begins_and_ends(client: LanguageClient) -> None:
