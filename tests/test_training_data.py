@@ -186,7 +186,8 @@ _WHEEL = _wheel(
 )
 _NPM = _tar("w:gz", {"package/core.py": SOURCE, "package/package.json": b'{"license": "ISC"}'})
 _DEB = _deb({"./usr/lib/core.py": SOURCE, "./usr/share/doc/x/copyright": _COPYRIGHT})
-_ORIG = _tar("w:gz", {"lines/core.py": SOURCE})
+_MIT = b"Copyright (c) me\n\nPermission is hereby granted, free of charge,\nto any person"
+_ORIG = _tar("w:gz", {"lines/core.py": SOURCE, "lines/LICENSE.txt": _MIT})
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,8 @@ _ORIG = _tar("w:gz", {"lines/core.py": SOURCE})
         ("lines-1.2-py3-none-any.whl", _WHEEL, "1.2", "MIT"),
         ("lines-2.0.1.tgz", _NPM, "2.0.1", "ISC"),
         ("python3-lines_3.0-1_all.deb", _DEB, "3.0-1", "Expat"),
-        ("lines_4.0.orig.tar.gz", _ORIG, "4.0", ""),
+        ("lines_4.0.orig.tar.gz", _ORIG, "4.0", "MIT"),
+        ("lines-5.tgz", _tar("w:gz", {"package/core.py": SOURCE}), "5", ""),
     ],
 )
 def test_archives(tmp_path: Path, name: str, content: bytes, version: str, declared: str) -> None:

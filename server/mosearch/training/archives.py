@@ -54,18 +54,39 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, by
 
 
 def licence(paths: list[Path]) -> str:
-    """The licence that a package declares, as it words it; empty when it declares none."""
-    for path in paths:
-        for name, content in members(path, _LICENCE_FILE.search):  # type: ignore[arg-type]
-            found = _declared(name, content.decode("utf-8", "replace"))
-            if found:
-                return found
+    """The licence that a package declares, as it words it; else the family of its licence text; else empty."""
+    for pattern, read in ((_DECLARATION, _declared), (_LICENCE_TEXT, _family)):
+        for path in paths:
+            for name, content in members(path, _matching(pattern)):
+                found = read(name, content.decode("utf-8", "replace"))
+                if found:
+                    return found
     return ""
 
 
-_LICENCE_FILE = re.compile(
-    r"(\.dist-info/METADATA|^package/package\.json|(^|/)(debian|doc/[^/]+)/copyright)$"
-)
+_DECLARATION = re.compile(r"(\.dist-info/METADATA|^package/package\.json|(^|/)(debian|doc/[^/]+)/copyright)$")
+
+_LICENCE_TEXT = re.compile(r"^[^/]*/?(LICEN[CS]E|COPYING)(\.\w+)?$", re.IGNORECASE)
+_FAMILIES = {
+    "GNU LESSER GENERAL": "LGPL",
+    "GNU LIBRARY GENERAL": "LGPL",
+    "GNU AFFERO": "AGPL",
+    "GNU GENERAL PUBLIC": "GPL",
+    "APACHE LICENSE": "Apache",
+    "MOZILLA PUBLIC": "MPL",
+    "ECLIPSE PUBLIC": "EPL",
+    "PERMISSION IS HEREBY GRANTED, FREE OF CHARGE": "MIT",
+    "REDISTRIBUTION AND USE IN SOURCE": "BSD",
+}
+
+
+def _matching(pattern: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda name: pattern.search(name) is not None
+
+
+def _family(_name: str, text: str) -> str:
+    head = " ".join(text[:3000].upper().split())
+    return next((family for mark, family in _FAMILIES.items() if mark in head), "")
 
 
 def _declared(name: str, text: str) -> str:

@@ -1,7 +1,7 @@
 """The pipeline's steps as commands: harvest, extract, pack, (teach,) train, export.
 
 All data lies in one work folder: `raw/` (archives, their manifest), `functions/`, `pairs.safetensors` and
-`texts.jsonl.gz` (what is trained on), `heldout.jsonl`, `corpus.json` (counts and licences), `run/`, `export/`.
+`texts.jsonl.gz` (what is trained on), `heldout.jsonl`, `corpus.json` (counts, licences), `run/`, `export/`.
 """
 
 from __future__ import annotations
