@@ -54,7 +54,7 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, by
 
 
 def licence(paths: list[Path]) -> str:
-    """The licence that a package declares, as it words it; else the family of its licence text; else empty."""
+    """The licence a package declares, as it words it; else the family of its licence text; else empty."""
     for pattern, read in ((_DECLARATION, _declared), (_LICENCE_TEXT, _family)):
         for path in paths:
             for name, content in members(path, _matching(pattern)):
