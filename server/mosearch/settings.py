@@ -28,7 +28,12 @@ WORKSPACE_FILE = "mosearch.toml"
 ENVIRONMENT_PREFIX = "MOSEARCH_"
 
 # Read elsewhere, under the same prefix: where things are kept, never how they behave.
-_FOLDER_VARIABLES = {"MOSEARCH_CACHE_DIR", "MOSEARCH_RUNTIME_DIR", "MOSEARCH_CONFIG_DIR"}
+_FOLDER_VARIABLES = {
+    "MOSEARCH_CACHE_DIR",
+    "MOSEARCH_RUNTIME_DIR",
+    "MOSEARCH_CONFIG_DIR",
+    "MOSEARCH_EVAL_DATA",
+}
 
 
 def _setting(

@@ -205,6 +205,20 @@ def serve(stdio: bool, tcp: int | None) -> None:
         lsp.serve_tcp(tcp)
 
 
+@_group.command(
+    "eval",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def evaluate(arguments: tuple[str, ...]) -> None:
+    """Measure retrieval quality on development sets."""
+    # The group is loaded only when it is asked for: it needs torch.
+    from mosearch.evaluation.cli import eval_group
+
+    eval_group.main(list(arguments), prog_name="mosearch eval", standalone_mode=False)
+
+
 def _open(root: Path) -> Engine:
     from mosearch import workspace
     from mosearch.engine import Engine

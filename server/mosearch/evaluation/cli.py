@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 import click
 from rich.console import Console
@@ -19,6 +19,13 @@ from mosearch.evaluation.measure import (
     evaluate_bm25,
     evaluate_encoder,
     use_threads,
+)
+from mosearch.evaluation.repositories import (
+    Outcome,
+    by_category,
+    by_language,
+    measure,
+    read_repositories,
 )
 from mosearch.evaluation.tasks import Task, data_folder, development_tasks, held_out_tasks
 from mosearch.mose import load, load_model
@@ -68,6 +75,58 @@ def model_command(
         json_file.write_text(json.dumps(report.as_json(), indent=1, ensure_ascii=False), encoding="utf-8")
     for table in tables(report):
         Console(width=max(Console().width, 140)).print(table)
+
+
+@eval_group.command("repos")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the development sets."
+)
+@click.option(
+    "--checkouts",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    help="Folder with one checkout per repository, under its name.",
+)
+@click.option("--only", multiple=True, help="Run the repositories of this name; may be repeated.")
+@click.option("--no-rerank", is_flag=True, help="Leave the deeper exit out.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all figures here."
+)
+def repos_command(
+    data: Path | None, checkouts: Path, only: Sequence[str], no_rerank: bool, json_file: Path | None
+) -> None:
+    """Ask questions about whole repositories, and compare the files found."""
+    repositories = [
+        repository
+        for repository in read_repositories(data_folder(data))
+        if not only or repository.name in only
+    ]
+    outcomes = [measure(repository, checkouts, rerank=not no_rerank) for repository in repositories]
+    if json_file:
+        figures = [outcome.as_json() for outcome in outcomes]
+        json_file.write_text(json.dumps(figures, indent=1, ensure_ascii=False), encoding="utf-8")
+    Console(width=max(Console().width, 100)).print(_repository_table(outcomes))
+
+
+def _repository_table(outcomes: Sequence[Outcome]) -> Table:
+    table = Table("", "language", "questions", "chunks", "index s", "query ms p50", "NDCG@10")
+    for outcome in outcomes:
+        table.add_row(
+            outcome.repository.name,
+            outcome.repository.language,
+            str(len(outcome.scores)),
+            f"{outcome.chunks:,}",
+            f"{outcome.index_seconds:.1f}",
+            f"{median(outcome.milliseconds):.1f}",
+            f"{fmean(outcome.scores):.3f}",
+        )
+    table.add_section()
+    for name, score in (by_language(outcomes) | by_category(outcomes)).items():
+        table.add_row(name, "", "", "", "", "", f"{score:.3f}")
+    table.add_section()
+    mean = fmean(fmean(outcome.scores) for outcome in outcomes)
+    table.add_row("mean over repositories", "", "", "", "", "", f"{mean:.3f}", style="bold")
+    return table
 
 
 def select(tasks: Sequence[Task], only: Sequence[str]) -> list[Task]:

@@ -1,0 +1,177 @@
+"""Whole-repository search: questions about real repositories, answered by the product itself.
+
+The data folder holds `repos/repos.json` (name, language, folder to index) and one file of questions
+for each repository; the metric is that of the public benchmark the questions come from: the top ten
+results count, a target is found by the first result whose path ends in the target's path and, where
+lines are given, overlaps them; NDCG@10 is binary over all targets of a question.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+from time import perf_counter
+from typing import Any
+
+from mosearch.engine import Engine
+from mosearch.errors import UsageError
+from mosearch.settings import load_settings
+
+DEPTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A right answer: a file, or lines of it (1-based, inclusive)."""
+
+    path: str
+    start_line: int = 1
+    end_line: int = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    text: str
+    category: str
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    name: str
+    language: str
+    root: str
+    """The folder to index, relative to the checkout; empty for all of it."""
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A result, as lines of a file (1-based, inclusive), its path relative to the checkout."""
+
+    path: str
+    start_line: int
+    end_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one repository scored: NDCG@10 by question, in their order, and the time of each search."""
+
+    repository: Repository
+    chunks: int
+    index_seconds: float
+    scores: tuple[float, ...]
+    milliseconds: tuple[float, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.repository.name,
+            "language": self.repository.language,
+            "chunks": self.chunks,
+            "index_seconds": round(self.index_seconds, 2),
+            "ndcg10": round(fmean(self.scores), 4),
+            "query_ms_p50": round(median(self.milliseconds), 1),
+            "questions": [
+                {"query": question.text, "category": question.category, "ndcg10": round(score, 4)}
+                for question, score in zip(self.repository.questions, self.scores, strict=True)
+            ],
+        }
+
+
+def read_repositories(data: Path) -> list[Repository]:
+    """All repositories that `data/repos` names, with their questions.  Raises UsageError."""
+    folder = data / "repos"
+    try:
+        listed = json.loads((folder / "repos.json").read_text(encoding="utf-8"))
+        return [_repository(entry, folder) for entry in listed]
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{folder} does not hold the repository questions: {error}.") from error
+
+
+def measure(repository: Repository, checkouts: Path, *, rerank: bool) -> Outcome:
+    """Index a checkout and ask all its questions.  Raises UsageError when the checkout is missing."""
+    root = checkouts / repository.name / repository.root
+    if not root.is_dir():
+        raise UsageError(f"There is no checkout of {repository.name} at {root}.")
+    with Engine(root, load_settings(root)) as engine:
+        start = perf_counter()
+        report = engine.update()
+        index_seconds = perf_counter() - start
+        engine.search("warm up", DEPTH, rerank=rerank)
+        answers = [_ask(engine, repository, question, rerank) for question in repository.questions]
+    return Outcome(
+        repository=repository,
+        chunks=report.chunks,
+        index_seconds=index_seconds,
+        scores=tuple(score for score, _ in answers),
+        milliseconds=tuple(milliseconds for _, milliseconds in answers),
+    )
+
+
+def ndcg(results: Sequence[Place], targets: Sequence[Target]) -> float:
+    """Binary NDCG@10 of ranked results, in [0, 1]."""
+    ranks = [rank for target in targets if (rank := _rank(results, target)) is not None]
+    gain = sum(1 / math.log2(rank + 1) for rank in ranks)
+    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(len(targets), DEPTH) + 1))
+    return gain / ideal if ideal else 0.0
+
+
+def by_category(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Category → mean NDCG@10 over all its questions."""
+    groups: defaultdict[str, list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        for question, score in zip(outcome.repository.questions, outcome.scores, strict=True):
+            groups[question.category].append(score)
+    return {category: fmean(scores) for category, scores in sorted(groups.items())}
+
+
+def by_language(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Language → mean over its repositories of their mean NDCG@10."""
+    groups: defaultdict[str, list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        groups[outcome.repository.language].append(fmean(outcome.scores))
+    return {language: fmean(scores) for language, scores in sorted(groups.items())}
+
+
+def _ask(engine: Engine, repository: Repository, question: Question, rerank: bool) -> tuple[float, float]:
+    result = engine.search(question.text, DEPTH, rerank=rerank)
+    places = [
+        Place(
+            f"{repository.root}/{hit.path}" if repository.root else hit.path,
+            hit.chunk.start_line + 1,
+            hit.chunk.end_line + 1,
+        )
+        for hit in result.hits
+    ]
+    return ndcg(places, question.targets), result.timing_ms["total"]
+
+
+def _rank(results: Sequence[Place], target: Target) -> int | None:
+    for rank, place in enumerate(results[:DEPTH], start=1):
+        same_file = place.path == target.path or place.path.endswith(f"/{target.path}")
+        if same_file and place.start_line <= target.end_line and target.start_line <= place.end_line:
+            return rank
+    return None
+
+
+def _repository(entry: dict[str, Any], folder: Path) -> Repository:
+    questions = json.loads((folder / f"{entry['name']}.json").read_text(encoding="utf-8"))
+    return Repository(
+        name=entry["name"],
+        language=entry["language"],
+        root=entry["root"] or "",
+        questions=tuple(
+            Question(item["query"], item["category"], tuple(_targets(item))) for item in questions
+        ),
+    )
+
+
+def _targets(item: dict[str, Any]) -> Iterator[Target]:
+    for target in [*item["relevant"], *item["secondary"]]:
+        yield Target(target) if isinstance(target, str) else Target(**target)

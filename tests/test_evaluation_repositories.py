@@ -1,0 +1,70 @@
+"""Whole-repository evaluation: the metric, and a run through the real product."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from mosearch.errors import UsageError
+from mosearch.evaluation.repositories import (
+    Place,
+    Target,
+    by_category,
+    measure,
+    ndcg,
+    read_repositories,
+)
+
+ONE = 1 / math.log2(3)
+A, B, C = (Place(f"src/{name}.py", 1, 50) for name in "abc")
+
+
+@pytest.mark.parametrize(
+    ("results", "targets", "expected"),
+    [
+        ([A, B], [Target("src/a.py")], 1.0),
+        ([B, A], [Target("a.py")], ONE),
+        ([B, B, A], [Target("src/a.py")], 0.5),
+        ([A], [Target("src/a.py"), Target("src/b.py")], 1 / (1 + ONE)),
+        ([A, B], [Target("src/b.py"), Target("src/a.py")], 1.0),
+        ([A], [Target("src/a.py", 51, 60)], 0.0),
+        ([A], [Target("src/a.py", 50, 60)], 1.0),
+        ([Place("src/ba.py", 1, 2)], [Target("a.py")], 0.0),
+        ([*[B] * 10, A], [Target("src/a.py")], 0.0),
+        ([], [Target("src/a.py")], 0.0),
+    ],
+)
+def test_ndcg(results: list[Place], targets: list[Target], expected: float) -> None:
+    assert ndcg(results, targets) == pytest.approx(expected)
+
+
+def test_the_product_answers_the_questions_of_a_repository(
+    root: Path, tmp_path: Path, use_tiny_model: Path
+) -> None:
+    data = tmp_path / "data" / "repos"
+    data.mkdir(parents=True)
+    listed = [{"name": root.name, "language": "python", "root": "src"}]
+    questions = [
+        {
+            "query": "checksum of a block",
+            "relevant": [{"path": "src/store.go", "start_line": 3, "end_line": 10}],
+            "secondary": [],
+            "category": "semantic",
+        },
+        {"query": "Nothing", "relevant": ["src/nowhere.py"], "secondary": [], "category": "symbol"},
+    ]
+    (data / "repos.json").write_text(json.dumps(listed))
+    (data / f"{root.name}.json").write_text(json.dumps(questions))
+    (repository,) = read_repositories(tmp_path / "data")
+    outcome = measure(repository, root.parent, rerank=True)
+    assert outcome.scores == (1.0, 0.0)
+    assert by_category([outcome]) == {"semantic": 1.0, "symbol": 0.0}
+    assert outcome.as_json()["ndcg10"] == 0.5
+
+
+def test_a_missing_checkout_or_data_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="repository questions"):
+        read_repositories(tmp_path)
