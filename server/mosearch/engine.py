@@ -248,7 +248,7 @@ class Engine:
             model=self.model,
             index_exit=self.index_exit,
             rerank_exit=self.rerank_exit,
-            device=self._client.device if self._client is not None else "",
+            device=self._running_device(),
             stats=self.store.stats(),
         )
 
@@ -342,6 +342,17 @@ class Engine:
                     linger_seconds=self._linger_seconds,
                 )
             return self._client
+
+    def _running_device(self) -> str:
+        """Where the encoder host computes; empty if none runs.  Starts none."""
+        with self._encoder_lock:
+            if self._client is not None:
+                return self._client.device
+        try:
+            with encoder.connect(self.settings.model, device=self.settings.device, start=False) as client:
+                return client.device
+        except EncoderError:
+            return ""
 
     def _try_encoder(self) -> EncoderClient | None:
         try:

@@ -122,7 +122,7 @@ def print_hits(root: Path, result: SearchResult, report: IndexReport) -> None:
 def _print_hit(console: Console, root: Path, number: int, hit: Hit) -> None:
     chunk = hit.chunk
     place = f"{hit.path}:{chunk.start_line + 1}"
-    head = Text(f"{number:>2}  ", style="dim")
+    head = Text.assemble((f"{number:>2}  ", "dim"))
     head.append(_printable(place), style=f"bold cyan link {(root / hit.path).as_uri()}")
     head.append(f"  {_printable(_qualified(hit))}", style="bold")
     head.append(f"  {chunk.kind.label} · {hit.score:.3f}", style="dim")
@@ -208,7 +208,7 @@ def print_checks(checks: Sequence[Check]) -> None:
     console = Console(highlight=False)
     for check in checks:
         mark, style = ("ok", "green") if check.ok else ("FAILED", "bold red")
-        line = Text(f"{mark:>6}  ", style=style)
+        line = Text.assemble((f"{mark:>6}  ", style))
         line.append(f"{check.name}: ", style="bold")
         line.append(check.message)
         console.print(line, soft_wrap=True)
