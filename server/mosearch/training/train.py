@@ -11,11 +11,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -31,6 +32,7 @@ from mosearch.training.recipe import Recipe, TrainSettings
 CHECKPOINT = "checkpoint.pt"
 FINAL = "final"
 LOG = "log.jsonl"
+LOG_STEPS = 10
 
 Teacher = Callable[[list[int], Tensor, Tensor], Tensor]
 """(rows of texts, token ids, mask) → L2-normalised float32 [n, dim]."""
@@ -57,84 +59,77 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
         torch.set_num_threads(settings.threads)
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    student = _student(packed, recipe, folder, say).to(device)
-    optimizer = torch.optim.AdamW(_groups(student, settings), betas=(0.9, 0.98))
-    progress = _resume(folder, student, optimizer)
     plan = _plan(packed, recipe)
     if not plan:
         raise UsageError(f"{len(packed)} pairs are less than one batch of {settings.batch}; harvest more")
-    _run(student, optimizer, _teacher(recipe, device), packed, plan, progress, recipe, folder, say)
+    student = _student(packed, recipe, folder, say).to(device)
+    optimizer = torch.optim.AdamW(_groups(student, settings), betas=(0.9, 0.98))
+    progress = _resume(folder, student, optimizer)
+    run = _Run(student, optimizer, _teacher(recipe, device), packed, recipe, device)
+    for _ in _steps(run, plan, progress, folder):
+        if progress.step % LOG_STEPS == 0:
+            say(_log(folder, progress, settings.batch))
+    _checkpoint(folder, run, progress)
     save_snapshot(student, recipe.model.base, folder / FINAL)
     return folder / FINAL
 
 
-def _run(
-    student: MultiExitEncoder,
-    optimizer: torch.optim.Optimizer,
-    teacher: Teacher,
-    packed: Pack,
-    plan: list[np.ndarray],
-    progress: Progress,
-    recipe: Recipe,
-    folder: Path,
-    say: Callable[[str], None],
-) -> None:
-    settings = recipe.train
-    device = next(student.parameters()).device
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What every step needs and no step replaces."""
+
+    student: MultiExitEncoder
+    optimizer: torch.optim.Optimizer
+    teacher: Teacher
+    packed: Pack
+    recipe: Recipe
+    device: torch.device
+
+
+def _steps(run: _Run, plan: list[NDArray[np.int64]], progress: Progress, folder: Path) -> Iterator[None]:
+    """Take the steps that are left, with their checkpoints and snapshots; `progress` is kept up to date."""
+    settings = run.recipe.train
     saved = progress.seconds
     start = time.monotonic() - progress.seconds
     pending = [share for share in settings.snapshots if share > _share(progress, len(plan), settings)]
     for chosen in plan[progress.step :]:
         done = _share(progress, len(plan), settings)
         if done >= 1:
-            break
-        for group in optimizer.param_groups:
+            return
+        for group in run.optimizer.param_groups:
             group["lr"] = group["peak"] * _schedule(done, settings.warmup)
-        with _attention(device):
-            loss = _step(student, optimizer, teacher, packed, chosen, recipe)
+        with _attention(run.device):
+            loss = _step(run, chosen)
         progress.step += 1
         progress.seconds = time.monotonic() - start
         progress.loss = loss if math.isnan(progress.loss) else 0.95 * progress.loss + 0.05 * loss
-        if progress.step % 10 == 0:
-            _log(folder, progress, settings, say)
+        yield
         if progress.seconds - saved > 60 * settings.checkpoint_minutes:
-            _checkpoint(folder, student, optimizer, progress)
+            _checkpoint(folder, run, progress)
             saved = progress.seconds
         while pending and _share(progress, len(plan), settings) >= pending[0]:
-            save_snapshot(student, recipe.model.base, folder / f"at-{round(100 * pending.pop(0)):03d}")
-    _checkpoint(folder, student, optimizer, progress)
+            name = f"at-{round(100 * pending.pop(0)):03d}"
+            save_snapshot(run.student, run.recipe.model.base, folder / name)
 
 
-def _step(
-    student: MultiExitEncoder,
-    optimizer: torch.optim.Optimizer,
-    teacher: Teacher,
-    packed: Pack,
-    chosen: np.ndarray,
-    recipe: Recipe,
-) -> float:
-    device = next(student.parameters()).device
-    is_code = bool(packed.is_code_pair()[chosen[0]])
-    sides, taught = [], []
+def _step(run: _Run, chosen: NDArray[np.int64]) -> float:
+    """One batch, one step of the optimiser; returns the loss."""
+    is_code = bool(run.packed.is_code_pair()[chosen[0]])
+    sides: list[dict[int, Tensor]] = []
+    taught: list[Tensor] = []
     for column in (0, 1):
-        rows = packed.pairs[chosen, column].tolist()
-        ids, mask = (torch.from_numpy(part).to(device) for part in padded(packed, rows))
-        with torch.autocast(device.type, torch.bfloat16, enabled=_computes_bf16(device)):
-            sides.append({layer: vectors.float() for layer, vectors in student(ids, mask).items()})
-            taught.append(teacher(rows, ids, mask))
-    loss = total_loss(
-        sides[0],
-        sides[1],
-        (taught[0], taught[1]),
-        recipe.exit_weights,
-        recipe.weights,
-        recipe.train.scale,
-        is_code,
-    )
-    optimizer.zero_grad(set_to_none=True)
+        rows = run.packed.pairs[chosen, column].tolist()
+        ids, mask = (torch.from_numpy(part).to(run.device) for part in padded(run.packed, rows))
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=_computes_bf16(run.device)):
+            sides.append({layer: vectors.float() for layer, vectors in run.student(ids, mask).items()})
+            taught.append(run.teacher(rows, ids, mask))
+    (left, right), (taught_left, taught_right), recipe = sides, taught, run.recipe
+    teacher, scale = (taught_left, taught_right), recipe.train.scale
+    loss = total_loss(left, right, teacher, recipe.exit_weights, recipe.weights, scale, is_code)
+    run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(student.parameters(), recipe.train.clip)
-    optimizer.step()
+    nn.utils.clip_grad_norm_(run.student.parameters(), recipe.train.clip)
+    run.optimizer.step()
     return float(loss.detach())
 
 
@@ -185,7 +180,7 @@ def _groups(student: MultiExitEncoder, settings: TrainSettings) -> list[dict[str
     ]
 
 
-def _plan(packed: Pack, recipe: Recipe) -> list[np.ndarray]:
+def _plan(packed: Pack, recipe: Recipe) -> list[NDArray[np.int64]]:
     """The batches of the whole run, in order; the same for the same recipe and token file."""
     epochs = recipe.train.epochs
     found = [
@@ -220,8 +215,9 @@ def _attention(device: torch.device) -> AbstractContextManager[None]:
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
-def _log(folder: Path, progress: Progress, settings: TrainSettings, say: Callable[[str], None]) -> None:
-    pairs = progress.step * settings.batch
+def _log(folder: Path, progress: Progress, batch: int) -> str:
+    """Append a line to the run's log; returns it in words."""
+    pairs = progress.step * batch
     line = {
         "step": progress.step,
         "pairs": pairs,
@@ -231,15 +227,13 @@ def _log(folder: Path, progress: Progress, settings: TrainSettings, say: Callabl
     with (folder / LOG).open("a", encoding="utf-8") as out:
         out.write(json.dumps(line) + "\n")
     rate = pairs / progress.seconds
-    say(f"step {progress.step}: loss {progress.loss:.3f}, {pairs} pairs, {rate:.1f} pairs/s")
+    return f"step {progress.step}: loss {progress.loss:.3f}, {pairs} pairs, {rate:.1f} pairs/s"
 
 
-def _checkpoint(
-    folder: Path, student: MultiExitEncoder, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
+def _checkpoint(folder: Path, run: _Run, progress: Progress) -> None:
     draft = folder / f"{CHECKPOINT}.part"
-    state = {"step": progress.step, "seconds": progress.seconds, "loss": progress.loss}
-    torch.save({"model": student.state_dict(), "optimizer": optimizer.state_dict(), "progress": state}, draft)
+    state = {"model": run.student.state_dict(), "optimizer": run.optimizer.state_dict()}
+    torch.save({**state, "progress": asdict(progress)}, draft)
     draft.replace(folder / CHECKPOINT)
 
 
