@@ -6,6 +6,8 @@ import pytest
 
 from mosearch.parsing import LANGUAGES, language_of
 
+LICENCE = b"/*\n" + b" * Licensed under the terms of a long licence.\n" * 100 + b" */\n"
+
 
 @pytest.mark.parametrize(
     ("path", "head", "language"),
@@ -20,6 +22,18 @@ from mosearch.parsing import LANGUAGES, language_of
         ("a.h", b"#pragma once\nnamespace net {\n", "cpp"),
         ("a.h", b"class Pool : public Base {\n", "cpp"),
         ("a.h", b"struct a; /* a class of things; */\n", "c"),
+        ("a.h", LICENCE + b"#ifndef A_H\n#define A_H\nnamespace net {\n", "cpp"),
+        ("a.h", LICENCE + b"#include <stdint.h>\nclass Slice;\n", "cpp"),
+        ("a.h", LICENCE + b"template <class T> struct List;\n", "cpp"),
+        ("a.h", LICENCE + b"struct A {\n public:\n  int x;\n};\n", "cpp"),
+        ("a.h", b"int parse(const Slice& text);\n", "cpp"),
+        ("a.h", b"std::string name();\n", "cpp"),
+        ("a.h", b'#ifdef __cplusplus\nextern "C" {\n#endif\nint f(void);\n', "c"),
+        ("a.h", b"#if defined(__cplusplus)\nnamespace a {\n#endif\nint f(void);\n", "c"),
+        ("a.h", b"/* std::string\nclass A {\n*/\n// template <\nint f(void);\n", "c"),
+        ("a.h", b'#define NAME "std::string"\nint f(const int *a, int b);\n', "c"),
+        ("a.h", b"[[gnu::packed]] struct a { int x; };\n#include <stdio.h>\n", "c"),
+        ("a.h", b"int mask(int a) { return a & f(a); }\n", "c"),
         ("a.hpp", b"", "cpp"),
         ("README.md", b"", "markdown"),
         ("Dockerfile", b"", "dockerfile"),

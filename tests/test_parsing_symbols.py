@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mosearch.parsing import LANGUAGES, chunk_at, language_of, parse
+from mosearch.parsing import LANGUAGES, chunk_at, definitions, language_of, parse
 from mosearch.types import Chunk, ParsedFile, SymbolKind
 
 SAMPLES = Path(__file__).with_name("parsing_samples")
@@ -37,7 +37,9 @@ def _one(name: str, symbol: str, nth: int = 0) -> Chunk:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_outline(name: str) -> None:
+def test_outline(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The samples' bodies are short: here the question is what is recognised.
+    monkeypatch.setattr(definitions, "MAX_TRIVIAL_BYTES", 0)
     _, parsed = _parsed(name)
     assert _outline(parsed) == _expected()[name]
     assert not parsed.has_syntax_errors
@@ -65,7 +67,7 @@ def test_there_is_a_sample_of_each_grammar() -> None:
         ("pool.rb", "acquire", "def acquire(timeout: 5)"),
         ("pool.hs", "acquire", "acquire :: Int -> Maybe Int"),
         ("pool.kt", "acquire", "override fun acquire(timeout: Long): T?"),
-        ("pool.zig", "init", "pub fn init(size: u32) Pool"),
+        ("pool.zig", "add", "pub fn add(a: i32, b: i32) i32"),
     ],
 )
 def test_signature(name: str, symbol: str, signature: str) -> None:
@@ -123,7 +125,7 @@ def test_the_remainder_holds_what_no_definition_holds() -> None:
 
 
 def test_context_is_the_container() -> None:
-    assert _one("pool.py", "close").context == "Pool.Lease"
+    assert _one("pool.java", "Inner").context == "Pool"
     assert _one("pool.py", "parse").context == ""
 
 

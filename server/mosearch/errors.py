@@ -16,7 +16,7 @@
     │   ├── HostError         the encoder host cannot be started or reached, or died
     │   ├── ProtocolError     a frame that is malformed, too large, or of another version
     │   └── CancelledError    the request was cancelled
-    └── ParseError            never reaches a user: becomes a counted skip
+    └── ParseError            never leaves the parser: the text is cut by lines instead
 
 A message says what happened, to what, and what to do about it.
 """

@@ -6,12 +6,14 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
+from mosearch.errors import ParseError
 from mosearch.parsing import names
 from mosearch.parsing.definitions import Definition, Outline, outline, visible, walk
-from mosearch.parsing.grammars import Grammar, grammar_for, matches
+from mosearch.parsing.grammars import grammar_for, matches
 from mosearch.parsing.languages import MARKDOWN
 from mosearch.parsing.markdown import sections
 from mosearch.parsing.splitting import PART_BYTES, Piece, char_boundary, piece, split
+from mosearch.parsing.worth import Preamble, is_data
 from mosearch.text import digest
 from mosearch.types import Chunk, ParsedFile, SymbolKind
 
@@ -30,22 +32,28 @@ def parse(source: bytes, language: str, path: str = "") -> ParsedFile:
       their signatures when not.
     - A class, `impl` block or extension spans all of itself; its text is what is left when every
       member's body is taken out, so a body is embedded once.
+    - A member of a class that is as short as a getter (`definitions.MAX_TRIVIAL_BYTES`) is whole in
+      the class's text and no chunk.  An extension with nothing but functions is none either.
     - Code outside definitions is one MODULE chunk without a symbol, from the first such line to the
       last; its text is the pieces, joined by line ends.
     - Whatever is longer than `splitting.PART_BYTES` becomes several parts; the docstring is on the
-      first only.
+      first only.  A part that does not show the declaration has the signature in its context.
 
-    Every line that is not blank is inside the span of at least one chunk.
-    Raises ParseError when the parser does not finish in time.
+    Every line that is not blank is inside the span of at least one chunk, but for these: a licence;
+    imports, package lines and short comments, where a part of the MODULE chunk would hold nothing else;
+    the head of an extension that is no chunk; and numbers from the second part of a symbol on.
+    A text that the parser does not finish in time is cut by lines, and has syntax errors.
     """
     grammar = grammar_for(language, path)
     if grammar:
-        chunks, has_errors = _parsed(source, language, grammar)
-        return ParsedFile(language, chunks, has_errors)
-    root = Definition("namespace", "", (), 0, 0, 0, 0, len(source))
-    if language == MARKDOWN:
-        root.children = sections(source)
-    return ParsedFile(language, _Builder(source, language, Outline(root, [])).build())
+        try:
+            found, has_errors = matches(source, grammar)
+        except ParseError:
+            return ParsedFile(language, _windows(source, language), has_syntax_errors=True)
+        return ParsedFile(
+            language, _Builder(source, language, outline(source, found, grammar)).build(), has_errors
+        )
+    return ParsedFile(language, _windows(source, language))
 
 
 def chunk_at(parsed: ParsedFile, line: int) -> Chunk | None:
@@ -54,9 +62,12 @@ def chunk_at(parsed: ParsedFile, line: int) -> Chunk | None:
     return min(covering, key=lambda chunk: chunk.end_byte - chunk.start_byte, default=None)
 
 
-def _parsed(source: bytes, language: str, grammar: Grammar) -> tuple[tuple[Chunk, ...], bool]:
-    found, has_errors = matches(source, grammar)
-    return _Builder(source, language, outline(source, found, grammar)).build(), has_errors
+def _windows(source: bytes, language: str) -> tuple[Chunk, ...]:
+    """Markdown by heading, all else by lines."""
+    root = Definition("namespace", "", (), 0, 0, 0, 0, len(source))
+    if language == MARKDOWN:
+        root.children = sections(source)
+    return _Builder(source, language, Outline(root)).build()
 
 
 class _Builder:
@@ -67,6 +78,8 @@ class _Builder:
         self._language = language
         self._root = found.root
         self._comments = found.comments
+        self._licences = found.licences
+        self._preamble = Preamble(source, found.preamble, found.comments)
         self._newlines = [match.start() for match in re.finditer(b"\n", source)]
 
     def build(self) -> tuple[Chunk, ...]:
@@ -81,23 +94,31 @@ class _Builder:
         if each.is_function and (each.end - each.start <= PART_BYTES or not each.children):
             pieces = _pieces([piece(self._source, each.start, each.end)])
         else:
-            pieces = self._around(each, each.start, show_signatures=True)
+            pieces = self._around(each.start, each.end, visible(each), show_signatures=True)
         signature = names.signature(self._without_comments(each.head, each.body))
         return self._chunks(each, pieces, signature)
 
     def _remainder(self) -> Iterator[Chunk]:
         start = len(_BOM) if self._source.startswith(_BOM) else 0
-        return self._chunks(self._root, self._around(self._root, start, show_signatures=False), "")
+        holes = [
+            Definition("namespace", "", (), first, first, first, first, end) for first, end in self._licences
+        ]
+        holes += visible(self._root)
+        holes.sort(key=lambda each: each.start)
+        pieces = self._around(start, self._root.end, holes, show_signatures=False)
+        return self._chunks(self._root, pieces, "")
 
-    def _around(self, parent: Definition, start: int, *, show_signatures: bool) -> list[Piece]:
-        """What is left of `parent` from `start` on without its members, or with their signatures."""
+    def _around(
+        self, start: int, end: int, holes: Iterable[Definition], *, show_signatures: bool
+    ) -> list[Piece]:
+        """What is between `start` and `end`, without the definitions in `holes` or with their signatures."""
         pieces: list[Piece | None] = []
-        for child in visible(parent):
-            pieces.append(piece(self._source, start, child.start))
+        for hole in holes:
+            pieces.append(piece(self._source, start, hole.start))
             if show_signatures:
-                pieces.append(self._signature_piece(child))
-            start = max(start, child.end)
-        pieces.append(piece(self._source, start, parent.end))
+                pieces.append(self._signature_piece(hole))
+            start = max(start, hole.end)
+        pieces.append(piece(self._source, start, end))
         return _pieces(pieces)
 
     def _signature_piece(self, child: Definition) -> Piece | None:
@@ -120,13 +141,12 @@ class _Builder:
         return names.decode(b" ".join(kept))
 
     def _chunks(self, each: Definition, pieces: list[Piece], signature: str) -> Iterator[Chunk]:
-        parts = split(self._source, pieces) if pieces else []
+        parts = self._worthy(each, split(self._source, pieces)) if pieces else []
         container = ".".join(each.path)
         for number, part in enumerate(parts):
             text = "\n".join(names.decode(self._source[p.start : p.end]) for p in part if not p.silent)
-            context = (
-                f"{container}: {signature}" if number and container else signature if number else container
-            )
+            declares = number == 0 and any(p.start <= each.head < p.end for p in part)
+            context = ": ".join(filter(None, [container, "" if declares else signature]))
             start, end = part[0].span_start, part[-1].span_end
             yield Chunk(
                 symbol=each.name,
@@ -145,6 +165,16 @@ class _Builder:
                 part=number,
                 parts=len(parts),
             )
+
+    def _worthy(self, each: Definition, parts: list[list[Piece]]) -> list[list[Piece]]:
+        """`parts` without those that nobody searches for."""
+        if each is self._root:
+            parts = [part for part in parts if not self._preamble.is_all_of(part)]
+        return [
+            part
+            for number, part in enumerate(parts)
+            if number == 0 or not is_data(b"\n".join(self._source[p.start : p.end] for p in part))
+        ]
 
     def _line(self, offset: int) -> int:
         return bisect_left(self._newlines, offset)

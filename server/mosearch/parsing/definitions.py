@@ -5,18 +5,24 @@ Tree-sitter nodes end here: a `Definition` holds byte offsets and strings only.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mosearch.parsing import names
 from mosearch.parsing.grammars import Grammar, Match
+from mosearch.parsing.worth import licences
 from mosearch.types import SymbolKind
 
 MIN_NESTED_LINES = 3
-"""A shorter function inside a function (a callback, a getter) stays text of the outer one only."""
+"""A shorter definition inside a function (a callback, a local type) stays text of the outer one only."""
 MIN_MACRO_LINES = 3
 """A shorter macro is a constant or an alias, and stays with the module's remaining code."""
+MAX_TRIVIAL_LINES = 2
+MAX_TRIVIAL_BYTES = 100
+"""A member of a class that has neither more lines with a word in them nor more bytes, and no comment of
+its own (`int size() { return size_; }`), stays text of the class: its name and its class say all it does."""
 
 FUNCTIONS = {
     "function": SymbolKind.FUNCTION,
@@ -30,14 +36,19 @@ CLASSES = {
     "enum": SymbolKind.ENUM,
     "interface": SymbolKind.INTERFACE,
     "module": SymbolKind.MODULE,
+    "extension": SymbolKind.CLASS,
     "section": SymbolKind.STRING,
 }
-SCOPES = {"namespace": SymbolKind.NAMESPACE, "object": SymbolKind.OBJECT}
-"""They lend their name to what is inside and are no chunk themselves."""
+BARE = "bare extension"
+SCOPES = {"namespace": SymbolKind.NAMESPACE, "object": SymbolKind.OBJECT, BARE: SymbolKind.CLASS}
+"""They lend their name to what is inside and are no chunk themselves.  `BARE` is no capture: it is what
+becomes of an extension that holds nothing but functions."""
 
 KINDS = FUNCTIONS | CLASSES | SCOPES
 _METHOD_HOLDERS = {*CLASSES, "object"} - {"module"}
+_ABSORBING = {*CLASSES} - {"module"}
 _CONSTRUCTORS = frozenset({"constructor", "__construct"})
+_WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]")
 _MAX_PATH = 8
 """Names kept of a container's path: code generators nest thousands deep."""
 
@@ -81,7 +92,11 @@ class Outline:
 
     root: Definition
     """Stands for the whole text; it is no definition itself."""
-    comments: list[tuple[int, int]]
+    comments: list[tuple[int, int]] = field(default_factory=list)
+    licences: list[tuple[int, int]] = field(default_factory=list)
+    """They lead nothing and are in no chunk."""
+    preamble: list[tuple[int, int]] = field(default_factory=list)
+    """Imports, package lines, heads of namespaces: alone they make no chunk."""
 
 
 def outline(source: bytes, matches: list[Match], grammar: Grammar) -> Outline:
@@ -95,11 +110,15 @@ def outline(source: bytes, matches: list[Match], grammar: Grammar) -> Outline:
         leads.attach(each, floor)
         if grammar.merges_clauses and previous and _same_function(source, previous, each):
             previous.end = each.end
+            each.children = previous.children
         else:
             siblings.append(each)
     _place_docs(source, matches, root)
-    _demote_empty_modules(root)
-    return Outline(root, leads.comments)
+    _demote(source, root)
+    _absorb_trivial_members(source, root)
+    preamble = [(node.start_byte, node.end_byte) for each in matches for node in each.get("preamble", ())]
+    preamble += [(each.outer, each.body) for each in walk(root) if each.capture == "namespace"]
+    return Outline(root, leads.comments, leads.licences, preamble)
 
 
 def walk(root: Definition) -> Iterator[Definition]:
@@ -112,11 +131,11 @@ def walk(root: Definition) -> Iterator[Definition]:
 
 
 def visible(parent: Definition) -> Iterator[Definition]:
-    """The nearest definitions below `parent` that are chunks: scopes are looked through."""
+    """The nearest definitions below `parent` that are not its own text: scopes are looked through."""
     stack = parent.children[::-1]
     while stack:
         each = stack.pop()
-        if each.is_scope:
+        if each.is_scope and each.capture != BARE:
             stack += reversed(each.children)
         else:
             yield each
@@ -144,7 +163,7 @@ def _found(source: bytes, matches: list[Match], grammar: Grammar) -> list[Defini
         container, name = names.split_name(name, grammar.separator)
         if receiver := captures.get("container"):
             text = names.decode(source[receiver[0].start_byte : receiver[0].end_byte])
-            container = [names.split_name(text, "")[1], *container]
+            container = [*names.receiver(text, grammar.separator), *container]
         if body is None:
             body = _line_end(source, name_node.end_byte, end)
         found[key] = Definition(capture, name, tuple(container), start, start, start, body, end)
@@ -202,7 +221,7 @@ def _too_small(source: bytes, each: Definition, stack: list[Definition]) -> bool
     if each.capture == "macro":
         return lines < MIN_MACRO_LINES
     holder = next(outer for outer in reversed(stack) if not outer.is_scope or outer is stack[0])
-    return each.is_function and holder.is_function and lines < MIN_NESTED_LINES
+    return not each.is_scope and holder.is_function and lines < MIN_NESTED_LINES
 
 
 def _same_function(source: bytes, previous: Definition, each: Definition) -> bool:
@@ -229,10 +248,14 @@ class _Leads:
                     start, end = node.start_byte, node.end_byte
                     # Some grammars count the line's end as part of a line comment.
                     found.add((start + len(source[start:end].rstrip()), start, capture))
-        self._found = sorted(found)
+        self.comments = sorted((start, end) for end, start, capture in found if capture == "comment")
+        self.licences = licences(source, self.comments)
+        self._found = sorted(each for each in found if not self._is_licence(each[1]))
         self._ends = [end for end, _, _ in self._found]
         self._at = {start: end for end, start, capture in self._found if capture == "lead"}
-        self.comments = sorted((start, end) for end, start, capture in self._found if capture == "comment")
+
+    def _is_licence(self, start: int) -> bool:
+        return any(first <= start < last for first, last in self.licences)
 
     def attach(self, each: Definition, floor: int) -> None:
         """Extend `each` backwards over what leads it, no further than `floor`, and find its head."""
@@ -301,9 +324,41 @@ def _place_docs(source: bytes, matches: list[Match], root: Definition) -> None:
             owner.docstring = names.literal_text(names.decode(source[start:end]))
 
 
-def _demote_empty_modules(root: Definition) -> None:
-    """A module that says nothing and only holds types (`module Net; class Pool`) is but a scope."""
+def _demote(source: bytes, root: Definition) -> None:
+    """Make scopes of what is no text of its own.
+
+    That is a module that only holds types (`module Net; class Pool`), and an extension (Rust's `impl`)
+    that only holds functions.
+    """
     for each in walk(root):
-        holds_types_only = each.children and not any(child.is_function for child in each.children)
-        if each.capture == "module" and holds_types_only and not each.docstring:
+        if each.docstring:
+            continue
+        if each.capture == "module" and each.children and not any(c.is_function for c in each.children):
             each.capture = "namespace"
+        elif each.capture == "extension" and each.children and not _own_text(source, each):
+            each.capture = BARE
+
+
+def _own_text(source: bytes, each: Definition) -> bool:
+    """Whether there is a word in the body beside the definitions."""
+    start = each.body
+    for child in each.children:
+        if _WORD.search(source, start, child.start):
+            return True
+        start = child.end
+    return bool(_WORD.search(source, start, each.end))
+
+
+def _absorb_trivial_members(source: bytes, root: Definition) -> None:
+    for each in walk(root):
+        if each.capture in _ABSORBING:
+            each.children = [child for child in each.children if not _is_trivial(source, child)]
+
+
+def _is_trivial(source: bytes, member: Definition) -> bool:
+    if not member.is_function or member.children or member.docstring or member.start < member.outer:
+        return False
+    if member.end - member.start > MAX_TRIVIAL_BYTES:
+        return False
+    lines = source[member.head : member.end].split(b"\n")
+    return sum(bool(_WORD.search(line)) for line in lines) <= MAX_TRIVIAL_LINES

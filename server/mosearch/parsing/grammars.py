@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 
 from mosearch.errors import ParseError
+from mosearch.parsing.macros import without_macros
 
 PARSE_SECONDS = 5.0
 """Ordinary code takes about 0.4 s per MB; error recovery on garbage can take minutes."""
@@ -34,13 +35,15 @@ class Grammar:
     separator: str = ""
     """What parts a qualified name in a definition, as in `void Pool::acquire()`; empty: never."""
     merges_clauses: bool = False
-    """Whether neighbouring definitions of one name are clauses of one function."""
+    """Whether neighbouring definitions of one name are clauses of one function, or its overloads."""
+    has_macros: bool = False
+    """Whether annotation macros are taken out before parsing: see `macros.py`."""
 
 
 GRAMMARS: dict[str, Grammar] = {
     "bash": Grammar("tree_sitter_bash", "bash"),
-    "c": Grammar("tree_sitter_c", "c"),
-    "cpp": Grammar("tree_sitter_cpp", "c cpp", separator="::"),
+    "c": Grammar("tree_sitter_c", "c", has_macros=True),
+    "cpp": Grammar("tree_sitter_cpp", "c cpp", separator="::", has_macros=True),
     "csharp": Grammar("tree_sitter_c_sharp", "csharp"),
     "elixir": Grammar("tree_sitter_elixir", "elixir", separator=".", merges_clauses=True),
     "go": Grammar("tree_sitter_go", "go"),
@@ -56,11 +59,15 @@ GRAMMARS: dict[str, Grammar] = {
     "scala": Grammar("tree_sitter_scala", "scala"),
     "swift": Grammar("tree_sitter_swift", "swift"),
     "typescript": Grammar(
-        "tree_sitter_typescript", "javascript typescript", function="language_typescript", separator="."
+        "tree_sitter_typescript",
+        "javascript typescript",
+        function="language_typescript",
+        separator=".",
+        merges_clauses=True,
     ),
     "zig": Grammar("tree_sitter_zig", "zig"),
 }
-_TSX = Grammar("tree_sitter_typescript", "javascript typescript", function="language_tsx", separator=".")
+_TSX = replace(GRAMMARS["typescript"], function="language_tsx")
 
 _local = threading.local()
 
@@ -80,6 +87,8 @@ def matches(source: bytes, grammar: Grammar) -> tuple[list[Match], bool]:
 
     Raises ParseError when parsing takes longer than `PARSE_SECONDS`.
     """
+    if grammar.has_macros:
+        source = without_macros(source)
     deadline = time.monotonic() + PARSE_SECONDS
 
     def late(*_: object) -> bool:

@@ -1,4 +1,4 @@
-"""Which language a file is written in, from its name and its first bytes.  Loads no grammar."""
+"""Which language a file is written in, from its name and its text.  Loads no grammar."""
 
 from __future__ import annotations
 
@@ -111,26 +111,33 @@ LANGUAGES: tuple[str, ...] = tuple(sorted(_EXTENSIONS))
 
 # `#!/usr/bin/env -S python3.11 -u` and `#!/bin/sh`: the interpreter without path and version.
 _SHEBANG = re.compile(rb"#!\s*(?:\S*/env\s+(?:-\S+\s+|\w+=\S*\s+)*)?(?:\S*/)?([A-Za-z][\w-]*?)[\d.]*(?:\s|$)")
-# What a C header never holds at the start of a line.
+# What a C header never holds; comments, strings and what only a C++ compiler reads are stepped over.
 _CPP_ONLY = re.compile(
-    rb"^[ \t]*(?:class\s+\w+[^;]*[{:]|namespace\b|template\s*<|using\s+\w|(?:public|private|protected)\s*:)"
-    rb"|\bstd::|^#include\s*<\w+>",
-    re.MULTILINE,
+    rb"""(?xms)
+    /\* .*? (?: \*/ | \Z ) | //[^\n]* | "(?:[^"\\\n]|\\.)*"
+    | ^[ \t]*\#[ \t]*if(?:def[ \t]+|[ \t]+defined[ \t]*\(?[ \t]*)__cplusplus\b .*?
+      (?: ^[ \t]*\#[ \t]*(?:endif|else|elif) | \Z )
+    | (?P<cpp>
+        ^[ \t]*(?: class\s+\w[^;=()]*[;{:] | namespace\b | template\s*< | using\s+\w+
+          | (?:public|private|protected)\s*: | virtual\s+[\w~] )
+        | (?<![\[\w])[A-Za-z_]\w*::[A-Za-z_~] | ^[ \t]*\#[ \t]*include\s*<\w+>
+        | \bconst\s+\w+\s?&\s?\w | \boperator\s?(?:[=+*/<>!-]=|\(\)|\[\]|==|<<|->) | =\s*delete\s*;
+      )"""
 )
 
 
 def language_of(path: str, head: bytes = b"") -> str:
     """The language of the file at `path`, one of `LANGUAGES`; "text" where nothing is known.
 
-    `head` is the start of the file (some KiB): it is read for the `#!` line of a file without a
-    known extension, and to tell a C++ header from a C one.
+    `head` is the file's text or its start: it is read for the `#!` line of a file without a known
+    extension, and to tell a C++ header (`.h`) from a C one, whose licence may be long.
     """
     name = PurePosixPath(path).name
     if language := _BY_FILE_NAME.get(name):
         return language
     stem, dot, extension = name.rpartition(".")
     language = _BY_EXTENSION.get(extension.lower()) if dot and stem else None
-    if language == "c" and (extension == "H" or (extension == "h" and _CPP_ONLY.search(head))):
+    if language == "c" and (extension == "H" or (extension == "h" and _is_cpp(head))):
         return "cpp"
     if language:
         return language
@@ -139,3 +146,7 @@ def language_of(path: str, head: bytes = b"") -> str:
     if shebang := _SHEBANG.match(head):
         return _BY_INTERPRETER.get(shebang[1].decode(), TEXT)
     return TEXT
+
+
+def _is_cpp(header: bytes) -> bool:
+    return any(match["cpp"] for match in _CPP_ONLY.finditer(header))

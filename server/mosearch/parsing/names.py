@@ -53,6 +53,12 @@ def split_name(name: str, separator: str) -> tuple[list[str], str]:
     return [part for part in parts[:-1] if part not in _NO_CONTAINER and _PLAIN.fullmatch(part)], parts[-1]
 
 
+def receiver(text: str, separator: str) -> list[str]:
+    """What a definition written elsewhere belongs to: `Reply.prototype` → Reply."""
+    containers, last = split_name(text, separator)
+    return [*containers, *([] if separator and last in _NO_CONTAINER else [last])]
+
+
 def _parts(name: str, separator: str) -> list[str]:
     for _ in range(4):  # type arguments nest, rarely deeper
         name = _TYPE_ARGUMENTS.sub("", name)

@@ -18,3 +18,7 @@
 (type_definition type: (enum_specifier body: (_) @body) declarator: (type_identifier) @name) @enum
 
 (comment) @comment
+[(preproc_include) (preproc_def !value)] @preamble
+; struct pool;
+(translation_unit (struct_specifier !body) @preamble)
+(preproc_ifdef (struct_specifier !body) @preamble)

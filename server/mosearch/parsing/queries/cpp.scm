@@ -21,3 +21,38 @@
 (namespace_definition name: (_) @name body: (_) @body) @namespace
 
 (template_declaration (_) @inner .) @wrapper
+
+; TEST(PoolTest, HandsOut) {}: a macro makes a name of its arguments.
+(function_definition
+  !type
+  declarator: (function_declarator
+    declarator: (identifier) @_macro
+    parameters: (parameter_list
+      . (parameter_declaration type: (_) @container !declarator)
+      . (parameter_declaration type: (_) @name !declarator) .))
+  body: (compound_statement) @body
+  (#match? @_macro "^[A-Z][A-Z0-9_]{3,}$")) @function
+; BENCHMARK_DEFINE_F(PoolBench, HandsOut)(benchmark::State& state) {}
+(function_definition
+  !type
+  declarator: (function_declarator
+    declarator: (function_declarator
+      declarator: (identifier) @_macro
+      parameters: (parameter_list
+        . (parameter_declaration type: (_) @container !declarator)
+        . (parameter_declaration type: (_) @name !declarator) .)))
+  body: (compound_statement) @body
+  (#match? @_macro "^[A-Z][A-Z0-9_]{3,}$")) @function
+; DEFINE_TEST(HandsOut) {}
+(function_definition
+  !type
+  declarator: (function_declarator
+    declarator: (identifier) @container
+    parameters: (parameter_list . (parameter_declaration type: (_) @name !declarator) .))
+  body: (compound_statement) @body
+  (#match? @container "^[A-Z][A-Z0-9]*_[A-Z0-9_]+$")) @function
+
+[(using_declaration) (namespace_alias_definition)] @preamble
+(translation_unit (class_specifier !body) @preamble)
+(declaration_list [(class_specifier !body) (struct_specifier !body)] @preamble)
+(preproc_ifdef (class_specifier !body) @preamble)

@@ -14,3 +14,4 @@
 
 (attribute_list) @lead
 (comment) @comment
+[(using_directive) (file_scoped_namespace_declaration)] @preamble

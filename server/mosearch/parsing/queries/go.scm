@@ -25,3 +25,4 @@
 (var_declaration . (var_spec) @inner .) @wrapper
 
 (comment) @comment
+[(package_clause) (import_declaration)] @preamble

@@ -16,3 +16,4 @@
 (declarations (signature) @signature)
 (instance_declarations (signature) @signature)
 [(comment) (haddock)] @comment
+[(header) (imports) (pragma)] @preamble

@@ -13,3 +13,4 @@
 
 [(marker_annotation) (annotation)] @lead
 [(line_comment) (block_comment)] @comment
+[(package_declaration) (import_declaration)] @preamble

@@ -36,6 +36,27 @@
 (variable_declarator name: (identifier) @name value: (object) @body) @object
 (assignment_expression left: [(identifier) (member_expression)] @name right: (object) @body) @object
 
+; Object.defineProperties(Pool.prototype, { size: { get () {} } })
+(call_expression
+  function: (member_expression object: (identifier) @_object property: (property_identifier) @_callee)
+  arguments: (arguments . (_) @container . (object (pair
+    key: (_) @name
+    value: (object [
+      (method_definition body: (_) @body)
+      (pair value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)])
+    ])) @method))
+  (#any-of? @_object "Object" "Reflect")
+  (#eq? @_callee "defineProperties"))
+; Object.defineProperty(Pool.prototype, 'size', { get () {} })
+(call_expression
+  function: (member_expression object: (identifier) @_object property: (property_identifier) @_callee)
+  arguments: (arguments . (_) @container . (_) @name . (object [
+    (method_definition body: (_) @body)
+    (pair value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)])
+  ]))
+  (#any-of? @_object "Object" "Reflect")
+  (#eq? @_callee "defineProperty")) @method
+
 (class_declaration name: (_) @name body: (class_body) @body) @class
 (variable_declarator name: (identifier) @name value: (class body: (class_body) @body)) @class
 (assignment_expression
@@ -66,3 +87,8 @@
 
 (decorator) @lead
 (comment) @comment
+(import_statement) @preamble
+; 'use strict'; const net = require('net');
+(program (expression_statement (string)) @preamble)
+(program [(lexical_declaration) (variable_declaration)] @preamble
+  (#match? @preamble "^[a-z]+ [^=;(]*= require\\([^()]*\\)[.a-zA-Z]*;?$"))

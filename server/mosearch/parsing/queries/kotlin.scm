@@ -12,3 +12,4 @@
 
 (annotation) @lead
 [(line_comment) (block_comment)] @comment
+[(package_header) (import) (file_annotation)] @preamble

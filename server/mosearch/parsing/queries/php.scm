@@ -14,3 +14,4 @@
 
 (attribute_list) @lead
 (comment) @comment
+[(php_tag) (namespace_definition !body) (namespace_use_declaration) (declare_statement)] @preamble

@@ -11,3 +11,4 @@
 
 (decorator) @lead
 (comment) @comment
+[(import_statement) (import_from_statement) (future_import_statement)] @preamble

@@ -23,3 +23,4 @@
   (#any-of? @_method "describe" "context" "feature" "namespace")) @namespace
 
 (comment) @comment
+(program (call !receiver method: (identifier) @_method (#any-of? @_method "require" "require_relative")) @preamble)

@@ -9,3 +9,4 @@
 
 (annotation) @lead
 [(comment) (block_comment)] @comment
+[(package_clause !body) (import_declaration)] @preamble

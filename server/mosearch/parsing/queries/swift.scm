@@ -5,10 +5,12 @@
 (property_declaration name: (pattern) @name computed_value: (_) @body) @method
 (property_declaration name: (pattern) @name value: (lambda_literal) @body) @function
 
-(class_declaration ["class" "actor" "extension"] name: (_) @name body: (_) @body) @class
+(class_declaration ["class" "actor"] name: (_) @name body: (_) @body) @class
+(class_declaration "extension" name: (_) @name body: (_) @body) @extension
 (class_declaration "struct" name: (_) @name body: (_) @body) @struct
 (class_declaration "enum" name: (_) @name body: (_) @body) @enum
 (protocol_declaration name: (_) @name body: (_) @body) @interface
 
 (attribute) @lead
 [(comment) (multiline_comment)] @comment
+(import_declaration) @preamble

@@ -7,3 +7,5 @@
 (variable_declaration . (identifier) @name (enum_declaration) @body) @enum
 
 (comment) @comment
+(source_file (variable_declaration) @preamble
+  (#match? @preamble "^(pub )?const [a-zA-Z0-9_]+ = @import\\([^()]*\\)[.a-zA-Z0-9_]*;?$"))
