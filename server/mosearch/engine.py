@@ -210,7 +210,7 @@ class Engine:
             return StoredChunk(path, 0, _selection(path, content, start_line, end_line))
         if text is not None:
             data = text.encode("utf-8", "surrogatepass")
-            chunks = parsing.parse(data, parsing.language_of(path, data[:256]), path).chunks
+            chunks = parsing.parse(data, parsing.language_of(path, data), path).chunks
         else:
             chunks = tuple(stored.chunk for stored in self._stored_chunks(path))
         chunk = parsing.chunk_at(ParsedFile("", chunks), start_line)

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from mosearch import parsing, ranking, workspace
 from mosearch.encoder import EncoderClient
-from mosearch.errors import CancelledError, ParseError
+from mosearch.errors import CancelledError
 from mosearch.store import ChunkTerms, MissingText, MissingTexts, Store
 from mosearch.types import (
     FileRecord,
@@ -121,12 +121,7 @@ def _reindex(
         if old is not None and old.content_hash == source.content_hash and not old.skip_reason:
             touched.append(replace(old, size=record.size, mtime_ns=record.mtime_ns))
             continue
-        try:
-            parsed = _parse(source)
-        except ParseError as error:
-            skip = SkippedFile(stat.path, SkipReason.UNPARSABLE, str(error))
-            _record_skip(batch, stat, skip, result)
-            continue
+        parsed = _parse(source)
         result.changed += 1
         result.digests.extend(chunk.digest for chunk in parsed.chunks)
         batch.add(replace(record, language=parsed.language, chunks=len(parsed.chunks)), parsed)
@@ -137,7 +132,7 @@ def _reindex(
 
 
 def _parse(source: workspace.Source) -> ParsedFile:
-    language = parsing.language_of(source.path, source.data[:256])
+    language = parsing.language_of(source.path, source.data)
     return parsing.parse(source.data, language, source.path)
 
 

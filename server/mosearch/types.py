@@ -55,16 +55,15 @@ class SkipReason(str, Enum):
     """Why a file that exists is not indexed.  Ignored files are not counted: git's rules hide them."""
 
     BINARY = "binary"
+    DATA = "data, not code"
     EMPTY = "empty"
     GENERATED = "generated"
     MINIFIED = "minified"
     OVERSIZED = "oversized"
     SPECIAL = "special file"
     SYMLINK = "symbolic link"
-    UNDECODABLE = "undecodable text"
     UNREADABLE = "unreadable"
     BAD_NAME = "undecodable file name"
-    UNPARSABLE = "parser failure"
 
 
 @dataclass(frozen=True, slots=True)

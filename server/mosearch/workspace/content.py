@@ -3,9 +3,12 @@
 What is left out, beside binary and empty files:
 
 - minified: bundles by name (`*.min.js`), and any code whose bytes sit mostly in very long lines;
-- generated: by a comment near the top (`Code generated … DO NOT EDIT`, `@generated`), by name
-  (`*_pb2.py`, lock files, source maps), and by kind: drawings (`.svg`) and tables (`.csv`, `.tsv`)
-  come out of other programs and answer no question about code.
+- generated: by a comment near the top (`Code generated … DO NOT EDIT`, `@generated`, the marks of
+  autoconf, automake and libtool), and by name (`*_pb2.py`, lock files, source maps);
+- data: drawings, tables, translations, certificates and keys, project files of Visual Studio, and
+  lists of installed files.  They answer no question about code.
+
+These hold whatever an ignore file says: a rule there takes a file in for the scan, not its kind.
 
 JSON, YAML and notebooks are searched like any text, unless their lines make them minified (a
 notebook with pictures in it).
@@ -36,10 +39,16 @@ _PROSE = (".md", ".mdx", ".markdown", ".rst", ".txt", ".adoc", ".asciidoc", ".or
 _MINIFIED_NAME = re.compile(r"[.-](?:min|bundle)\.(?:js|mjs|cjs|css)$")
 _GENERATED_NAME = re.compile(
     r"""(?x)
-    (?: \.(?: svg | csv | tsv | map | snap )
+    (?: \.(?: map | snap )
     | \.pb\.(?: go | cc | h ) | \.pb\.gw\.go | _pb2(?:_grpc)?\.pyi?
     | \.g\.(?: cs | dart ) | \.g\.i\.cs | \.designer\.cs | \.freezed\.dart
     )\Z"""
+)
+_DATA_NAME = re.compile(
+    r"""(?x)
+    (?: \.(?: svg | csv | tsv | po | pot | sln | vcxproj | vcproj | vcxproj\.filters | dsp
+      | crt | pem | key | cer | der | p12 )
+    | \.dist-info/record )\Z"""
 )
 _GENERATED_NAMES = frozenset(
     {
@@ -51,6 +60,12 @@ _GENERATED_NAMES = frozenset(
         "gemfile.lock",
         "go.sum",
         "gradle.lockfile",
+        "libtool.m4",
+        "lt~obsolete.m4",
+        "ltmain.sh",
+        "ltoptions.m4",
+        "ltsugar.m4",
+        "ltversion.m4",
         "mix.lock",
         "npm-shrinkwrap.json",
         "package-lock.json",
@@ -74,6 +89,8 @@ _GENERATED_COMMENT = re.compile(
       | \bdo\ not\ (?:edit|modify)\b [^\n]* \b(?:auto-?)?generated\b
       | (?<![\w.`'"]) @generated (?![\w`'"])
       | <auto-?generated\b
+      | \bgenerated\ by\ (?:GNU\ autoconf|automake)\ \d
+      | \bgenerated\ automatically\ by\ aclocal\b
     )"""
 )
 
@@ -118,6 +135,8 @@ def classify(path: str, data: bytes) -> SkipReason | None:
 
 def classify_name(path: str) -> SkipReason | None:
     """As `classify`, by what the file's name alone tells."""
+    if _DATA_NAME.search(path.lower()):
+        return SkipReason.DATA
     name = path.rpartition("/")[2].lower()
     if _MINIFIED_NAME.search(name):
         return SkipReason.MINIFIED
