@@ -214,3 +214,11 @@ def test_a_table_of_data_is_one_part(row: str) -> None:
 def test_code_with_numbers_is_no_data() -> None:
     body = "".join(f"  move_to({n}, {n * 7}, 0x{n:x});\n" for n in range(200))
     assert len(_chunks(f"void draw(void) {{\n{body}}}\n", "c")) > 3
+
+
+def test_a_table_after_another_keeps_its_name() -> None:
+    first = "  static final long[] bounds = {\n" + "    1_000L, 2_000L, 3_000L, 4_000L,\n" * 60 + "  };\n"
+    source = f"class A {{\n{first}\n{first.replace('bounds', 'factorials')}}}\n"
+    text = "".join(chunk.text for chunk in _chunks(source, "java"))
+    assert "bounds" in text
+    assert "factorials" in text

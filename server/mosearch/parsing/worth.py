@@ -35,6 +35,7 @@ _DIRECTIVE = re.compile(
     rb"(?i)\A(?:#!|[^\w@]*(?:eslint|jshint|jslint|global\b|globals\b|tslint|prettier|istanbul|@ts-|@flow|vim:"
     rb"|clang-format|noqa|pylint|pragma|coding[:=]|-\*-|frozen_string_literal|checkstyle|noinspection))"
 )
+_NAME = re.compile(rb"[A-Za-z_]{3}")
 _WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]")
 # Lines of the C preprocessor that hold no code: `#ifndef POOL_H`, `#endif`.
 _CONDITION = re.compile(
@@ -48,12 +49,15 @@ _DATA = re.compile(
 
 
 def is_data(text: bytes) -> bool:
-    """Whether more than `_DATA_SHARE` of `text`, blanks aside, is numbers, escapes and what parts them."""
+    """Whether `text` is numbers, escapes and what parts them, and names nothing.
+
+    Blanks aside, these make up more than `_DATA_SHARE`.
+    """
     size = len(text.translate(None, _BLANKS))
     if (len(text) - len(text.translate(None, b"0123456789"))) < _DATA_DIGITS * size:
         return False
-    rest = len(_DATA.sub(b"", text).translate(None, _BLANKS))
-    return rest < (1 - _DATA_SHARE) * size
+    rest = _DATA.sub(b"", text)
+    return len(rest.translate(None, _BLANKS)) < (1 - _DATA_SHARE) * size and not _NAME.search(rest)
 
 
 def licences(source: bytes, comments: list[tuple[int, int]]) -> list[tuple[int, int]]:
