@@ -164,6 +164,19 @@ def test_a_definition_comes_before_its_uses() -> None:
     assert ranked[0].stored.chunk.symbol == "acquire"
 
 
+def test_the_beginning_of_a_definition_comes_before_its_other_parts() -> None:
+    parts = [Candidate(_stored("Router", start=i, part=i, parts=3), 0.5 + i / 10) for i in range(3)]
+    ranked = ranking.apply_rules(ranking.parse_query("Router"), parts)
+    assert ranked[0].stored.chunk.part == 0
+
+
+def test_a_file_in_which_several_chunks_answer_comes_first() -> None:
+    alone = Candidate(_stored("a", path="x/alone.py", file_id=2), 0.52)
+    together = [Candidate(_stored(f"b{i}", path="x/together.py", start=i), 0.5) for i in range(3)]
+    ranked = ranking.apply_rules(ranking.parse_query("something else"), [alone, *together])
+    assert ranked[0].stored.path == "x/together.py"
+
+
 def test_tests_come_after_code_unless_asked_for() -> None:
     code = Candidate(_stored("retry", path="src/client.py", file_id=1), 0.8)
     test = Candidate(_stored("retry_works", path="tests/test_client.py", file_id=2), 1.0)

@@ -39,8 +39,8 @@ _LEXICAL_TERMS = 64
 class Weights:
     """The numbers that balance the stages; fitted by `mosearch eval`, not by hand to one query."""
 
-    dense: float = 0.5
-    dense_for_symbols: float = 0.3
+    dense: float = 0.7
+    dense_for_symbols: float = 0.2
     rerank: float = 0.4
 
 

@@ -4,10 +4,11 @@ from mosearch.ranking.fusion import Candidate, blend, fuse
 from mosearch.ranking.query import Query, parse_query
 from mosearch.ranking.rules import apply_rules
 from mosearch.ranking.selection import select
-from mosearch.ranking.terms import FIELD_BOOSTS, terms_of_chunk, terms_of_text
+from mosearch.ranking.terms import FIELD_BOOSTS, TERMS_VERSION, terms_of_chunk, terms_of_text
 
 __all__ = [
     "FIELD_BOOSTS",
+    "TERMS_VERSION",
     "Candidate",
     "Query",
     "apply_rules",

@@ -1,13 +1,15 @@
 """Lexical ranking rules: each feature is a pure function of query and chunk, each weight one number.
 
-A rule multiplies the fused score.  The weights are few and meant to be fitted together on the
-development repositories, never moved for one query.
+A rule multiplies the fused score.  The weights are few; they were fitted together, one after the
+other and twice over, on the development repositories (`mosearch eval repos`), then rounded.  None is
+moved for one query.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from mosearch.ranking.fusion import Candidate
@@ -15,14 +17,19 @@ from mosearch.ranking.query import Query
 from mosearch.ranking.terms import terms_of_text
 from mosearch.types import Chunk, SymbolKind
 
-DEFINITION_BOOST = 1.5
-"""Added for a chunk that defines a symbol which the query names."""
-SYMBOL_BOOST = 0.5
+DEFINITION_BOOST = 2.0
+"""Added for a chunk that begins the definition of a symbol which the query names."""
+SYMBOL_BOOST = 0.2
 """Added, at most, for query terms that are words of the symbol's name."""
 FILE_BOOST = 0.4
 """Added, at most, for query terms that are words of the file's name or its folder's."""
-PENALTIES = {"test": 0.5, "example": 0.7, "vendored": 0.5, "prose": 0.75, "remainder": 0.9}
+COHERENCE_BOOST = 0.4
+"""Added, at most, for a file in which several chunks answer."""
+PENALTIES = {"test": 0.5, "example": 0.7, "vendored": 0.5, "prose": 0.4, "remainder": 0.9}
 """Factors by what a chunk is, unless the query asks for just that."""
+
+# As many chunks as a file that is about the question shows; more would favour long files.
+_COHERENT_CHUNKS = 3
 
 _TEST = re.compile(r"(^|/)(tests?|testing|__tests__|spec|specs|testdata|fixtures)(/|$)", re.IGNORECASE)
 _TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*(_test|_spec|\.test|\.spec|Tests?|conftest))\.\w+$")
@@ -42,22 +49,33 @@ _ASKED_FOR = {
 
 def apply_rules(query: Query, candidates: Iterable[Candidate]) -> list[Candidate]:
     """Scale each candidate's score by what its name, place and kind say; best first."""
-    scaled = [
-        candidate.rescored(candidate.score * _factor(query, candidate)) for candidate in candidates
-    ]
-    return sorted(scaled, key=lambda candidate: -candidate.score)
+    scaled = [candidate.rescored(candidate.score * _factor(query, candidate)) for candidate in candidates]
+    return sorted(_coherent(scaled), key=lambda candidate: -candidate.score)
 
 
 def _factor(query: Query, candidate: Candidate) -> float:
     path, chunk = candidate.stored.path, candidate.stored.chunk
     factor = 1.0 + SYMBOL_BOOST * _overlap(query, f"{chunk.container} {chunk.symbol}")
     factor += FILE_BOOST * _overlap(query, _file_words(path))
-    if defines(query, chunk):
+    if defines(query, chunk) and chunk.part == 0:
         factor += DEFINITION_BOOST
     for trait in traits(path, chunk):
         if not _ASKED_FOR[trait].intersection(query.terms):
             factor *= PENALTIES[trait]
     return factor
+
+
+def _coherent(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Raise the chunks of files in which several chunks score well."""
+    files: defaultdict[str, list[float]] = defaultdict(list)
+    for candidate in candidates:
+        files[candidate.stored.path].append(candidate.score)
+    sums = {path: sum(sorted(scores)[-_COHERENT_CHUNKS:]) for path, scores in files.items()}
+    best = max(sums.values(), default=0.0) or 1.0
+    return [
+        candidate.rescored(candidate.score * (1 + COHERENCE_BOOST * sums[candidate.stored.path] / best))
+        for candidate in candidates
+    ]
 
 
 def defines(query: Query, chunk: Chunk) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mosearch.ranking.fusion import Candidate
 
-FILE_DECAY = 0.85
+FILE_DECAY = 0.5
 """Each further hit of a file counts this much of the one before it."""
 
 

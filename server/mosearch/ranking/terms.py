@@ -19,11 +19,14 @@ from mosearch.types import Chunk
 FIELD_BOOSTS: Final[Mapping[str, float]] = {
     "symbol": 3.0,
     "path": 1.5,
-    "signature": 1.0,
+    "signature": 0.5,
     "docstring": 1.5,
-    "body": 1.0,
+    "body": 0.7,
 }
-"""Weight of a term's BM25 score by the field it was found in."""
+"""Weight of a term's BM25 score by the field it was found in; fitted on the development repositories."""
+
+TERMS_VERSION = 1
+"""Raised when the same chunk gives other terms: indexes are then built anew."""
 
 # Longer runs are data (keys, encoded bytes), not words anyone types.
 _LONGEST_TERM = 64
