@@ -6,4 +6,8 @@ Pure: it knows nothing of files, vectors, LSP or stores.  `parse` takes any byte
 from mosearch.parsing.chunks import chunk_at, parse
 from mosearch.parsing.languages import LANGUAGES, language_of
 
-__all__ = ["LANGUAGES", "chunk_at", "language_of", "parse"]
+CHUNKING_VERSION = 1
+"""Raised when the same source gives other chunks: indexes are then built anew, with the vectors of
+texts that stayed the same."""
+
+__all__ = ["CHUNKING_VERSION", "LANGUAGES", "chunk_at", "language_of", "parse"]

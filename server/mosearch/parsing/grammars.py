@@ -42,7 +42,7 @@ class Grammar:
 
 GRAMMARS: dict[str, Grammar] = {
     "bash": Grammar("tree_sitter_bash", "bash"),
-    "c": Grammar("tree_sitter_c", "c", has_macros=True),
+    "c": Grammar("tree_sitter_c", "c"),
     "cpp": Grammar("tree_sitter_cpp", "c cpp", separator="::", has_macros=True),
     "csharp": Grammar("tree_sitter_c_sharp", "csharp"),
     "elixir": Grammar("tree_sitter_elixir", "elixir", separator=".", merges_clauses=True),

@@ -1,4 +1,7 @@
-"""Macros that C and C++ grammars cannot read without the preprocessor, taken out before parsing."""
+"""Macros that the C++ grammar cannot read without the preprocessor, taken out before parsing.
+
+The C grammar takes `int f(void) UNUSED(x) {` as it is.
+"""
 
 from __future__ import annotations
 
