@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import threading
@@ -272,6 +273,22 @@ def test_maintenance_merges_and_changes_no_answer(root: Path, open_engine: Calla
     engine.maintain(threading.Event())
     assert not engine.store.maintenance_due()
     assert [hit.chunk for hit in engine.search("retry when busy", 9).hits] == before
+
+
+def test_the_index_of_another_version_is_left_alone_until_it_is_old(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    recent, old = engine.index_dir.parent / "chunks0-terms0", engine.index_dir.parent / "chunks0-terms1"
+    for folder in (recent, old):
+        folder.mkdir()
+        (folder / "data").write_text("x")
+    os.utime(old, (0, 0))
+    engine.maintain()
+    assert recent.exists()
+    assert not old.exists()
+    assert engine.index_dir.exists()
 
 
 def _digests(engine: Engine) -> list[str]:

@@ -7,6 +7,7 @@ first needed, and turns failures of the encoder into answers by words with a war
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mosearch import encoder, indexer, parsing, workspace
+from mosearch import encoder, indexer, parsing, ranking, workspace
 from mosearch.encoder import EncoderClient
 from mosearch.errors import (
     CancelledError,
@@ -44,6 +45,11 @@ from mosearch.types import (
 # Before each attempt to embed: a host that died is replaced, but not for ever.
 _EMBED_PAUSES_S = (0.0, 0.5, 2.0)
 _MAINTENANCE_POLL_S = 0.1
+
+# Chunks and terms of another version are never mixed with ours: they lie in a folder beside.
+_CONTENT_VERSION = f"chunks{parsing.CHUNKING_VERSION}-terms{ranking.TERMS_VERSION}"
+# Another version of MoSEarch that was used this recently may still be in use.
+_OUTDATED_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,8 @@ class Engine:
         self.model = encoder.model_info(settings.model)
         self.index_exit = self._exit(settings.index_exit, self.model.index_exit, "index_exit")
         self.rerank_exit = self._exit(settings.rerank_exit, self.model.rerank_exit, "rerank_exit")
-        self.index_dir = cache_dir() / "workspaces" / _folder_name(str(self.root), self.root.name)
+        workspace_dir = cache_dir() / "workspaces" / _folder_name(str(self.root), self.root.name)
+        self.index_dir = workspace_dir / _CONTENT_VERSION
         key = workspace.repository_key(self.root)
         self._vectors_dir = cache_dir() / "vectors" / _folder_name(key, Path(key).name)
         self.store = self._open_store()
@@ -166,6 +173,7 @@ class Engine:
 
         With `cancel`, waits for it and ends it early when that is raised; without, it goes on by itself.
         """
+        self._drop_outdated()
         if not self.store.maintenance_due():
             return
         process = self.store.start_optimizing()
@@ -174,6 +182,12 @@ class Engine:
                 process.terminate()
                 process.wait()
             time.sleep(_MAINTENANCE_POLL_S)
+
+    def _drop_outdated(self) -> None:
+        """Delete what other versions of MoSEarch left, unless one may still be in use."""
+        for folder in self.index_dir.parent.iterdir():
+            if folder != self.index_dir and time.time() - folder.stat().st_mtime > _OUTDATED_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def report(self, warning: str = "") -> IndexReport:
         """The index as it is, for answers that could not bring it up to date.  Raises `StoreError`."""
