@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -18,6 +20,12 @@ import pytest_lsp
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 from pytest_lsp import ClientServerConfig, LanguageClient
+
+from mosearch.engine import Engine
+from mosearch.lsp import wire
+from mosearch.lsp.folder import Folder
+from mosearch.settings import Settings, load_settings
+from mosearch.types import IndexReport
 
 COMMAND = [sys.executable, "-m", "mosearch", "serve", "--stdio"]
 
@@ -166,6 +174,173 @@ async def test_similar_uses_the_text_of_an_open_document(client: LanguageClient,
     client.text_document_did_open(lsp.DidOpenTextDocumentParams(text_document=document))
     request = {"textDocument": {"uri": path.as_uri()}, "position": {"line": 24, "character": 0}}
     assert (await _ask(client, "mosearch/similar", request)).hits
+
+
+async def test_a_folder_is_called_what_the_client_calls_it(
+    client: LanguageClient, root: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(root / "src", target_is_directory=True)
+    _add_folder(client, link)
+    await _indexed(client, reports=2)
+    document = {"uri": (link / "store.go").as_uri()}
+    request = {"textDocument": document, "position": {"line": 3, "character": 0}, "limit": 50}
+    answer = await _ask(client, "mosearch/similar", request)
+    assert any(hit.location.uri.startswith(link.as_uri()) for hit in answer.hits)
+
+
+async def test_a_folder_that_cannot_be_opened_does_not_silence_the_others(
+    client: LanguageClient, tmp_path: Path
+) -> None:
+    _add_folder(client, tmp_path / "nowhere")
+    answer = await _ask(client, "mosearch/search", {"query": "retry while the server is busy"})
+    assert answer.hits
+    assert "nowhere" in answer.warning
+    good, bad = (await _command(client, "mosearch.status"))["folders"]
+    assert good["files"] == 4
+    assert "nowhere" in bad["error"]
+
+
+def _add_folder(client: LanguageClient, folder: Path) -> None:
+    added = lsp.WorkspaceFolder(uri=folder.as_uri(), name=folder.name)
+    event = lsp.WorkspaceFoldersChangeEvent(added=[added], removed=[])
+    client.workspace_did_change_workspace_folders(lsp.DidChangeWorkspaceFoldersParams(event=event))
+
+
+def test_what_a_request_leaves_out_is_as_the_settings_say() -> None:
+    settings = Settings(rerank=False, limit=7)
+    for request in ({"query": "x"}, {"query": "x", "rerank": None, "limit": None}):
+        read = wire.read_search(request, settings)
+        assert (read.rerank, read.limit) == (False, 7)
+    assert wire.read_search({"query": "x", "rerank": True}, settings).rerank
+
+
+def test_a_range_of_whole_lines_ends_before_the_line_that_it_names() -> None:
+    span = {"start": {"line": 4, "character": 0}, "end": {"line": 6, "character": 0}}
+    request = {"textDocument": {"uri": "file:///x"}, "range": span}
+    read = wire.read_similar(request, Settings())
+    assert (read.start_line, read.end_line) == (4, 5)
+
+
+class _Runs:
+    """A listener that keeps what each run ended with."""
+
+    def __init__(self) -> None:
+        self.ended: list[IndexReport | None] = []
+        self.failed: list[str] = []
+
+    def begin(self, folder: Folder) -> None: ...
+
+    def report(self, folder: Folder, stage: str, done: int, total: int) -> None: ...
+
+    def end(self, folder: Folder, report: IndexReport | None) -> None:  # noqa: ARG002
+        self.ended.append(report)
+
+    def fail(self, folder: Folder, message: str) -> None:  # noqa: ARG002
+        self.failed.append(message)
+
+
+def test_a_run_that_had_to_wait_reports_no_counts(root: Path, use_tiny_model: Path) -> None:
+    runs = _Runs()
+    folder = Folder(root, {}, runs)
+    with Engine(root, load_settings(root)) as other:
+        with other.store.writer_lock():
+            folder.start()
+            _until(lambda: bool(runs.ended), 30)
+            assert runs.ended[0] is None
+        _until(lambda: runs.ended[-1] is not None, 30)
+    folder.stop()
+    assert not runs.failed
+
+
+def test_a_failure_nobody_foresaw_does_not_end_the_folder(
+    root: Path, use_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = _Runs()
+    folder = Folder(root, {}, runs)
+
+    def broken(*_: object, **__: object) -> IndexReport:
+        raise ZeroDivisionError("by accident")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "update", broken)
+        folder.start()
+        _until(lambda: bool(runs.ended), 30)
+    assert "by accident" in runs.failed[0]
+    folder.request_update()
+    _until(lambda: runs.ended[-1] is not None, 30)
+    folder.stop()
+
+
+class _RawClient:
+    """The bytes of the protocol over TCP."""
+
+    def __init__(self, port: int) -> None:
+        self.connection = socket.create_connection(("127.0.0.1", port), 30)
+        self._file = self.connection.makefile("rwb")
+
+    def close(self) -> None:
+        self._file.close()
+        self.connection.close()
+
+    def send(self, method: str, params: object, number: int | None = None) -> None:
+        message = {"jsonrpc": "2.0", "method": method, "params": params}
+        body = json.dumps(message if number is None else {**message, "id": number}).encode()
+        self._file.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self._file.flush()
+
+    def ask(self, method: str, params: object, number: int) -> dict[str, Any]:
+        self.send(method, params, number)
+        while True:
+            length = 0
+            while header := self._file.readline().strip():
+                name, _, value = header.partition(b":")
+                length = int(value) if name == b"Content-Length" else length
+            answer: dict[str, Any] = json.loads(self._file.read(length))
+            if answer.get("id") == number and "method" not in answer:
+                return answer
+
+
+@pytest.mark.parametrize("knows_token", [False, True])
+def test_over_tcp_only_the_client_that_knows_the_token_is_served(
+    root: Path, use_tiny_model: Path, private_runtime: Path, knows_token: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = subprocess.Popen([*COMMAND[:-1], "--tcp", str(port)], stderr=subprocess.PIPE, text=True)
+    with server:
+        try:
+            assert server.stderr is not None
+            token = server.stderr.readline().split()[-1]
+            client = _RawClient(port)
+            folders = [{"uri": root.as_uri(), "name": "work"}]
+            params: dict[str, object] = {
+                "processId": None,
+                "rootUri": None,
+                "capabilities": {},
+                "workspaceFolders": folders,
+            }
+            if knows_token:
+                params["initializationOptions"] = {"token": token}
+            assert ("result" in client.ask("initialize", params, 1)) is knows_token
+            client.send("initialized", {})
+            client.send("workspace/didChangeWorkspaceFolders", {"event": {"added": folders, "removed": []}})
+            assert ("result" in client.ask("mosearch/search", {"query": "retry"}, 2)) is knows_token
+            with pytest.raises(ConnectionRefusedError):
+                _RawClient(port)
+            client.close()
+            assert server.wait(20) == 0
+        finally:
+            server.kill()
+
+
+def test_a_port_that_is_taken_is_named(use_tiny_model: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run([*COMMAND[:-1], "--tcp", port], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert port in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
 
 
 _CLIENT_THAT_DIES = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +13,8 @@ from mosearch.types import IndexReport
 
 if TYPE_CHECKING:
     from mosearch.engine import Engine
+
+_log = logging.getLogger(__name__)
 
 # Saves that follow one another (format on save, "save all", a checkout) become one run.
 _DEBOUNCE_S = 0.2
@@ -29,7 +32,8 @@ class Listener(Protocol):
 
     def report(self, folder: Folder, stage: str, done: int, total: int) -> None: ...
 
-    def end(self, folder: Folder, report: IndexReport) -> None: ...
+    def end(self, folder: Folder, report: IndexReport | None) -> None:
+        """`report` is None when the run did not come to its end."""
 
     def fail(self, folder: Folder, message: str) -> None: ...
 
@@ -47,6 +51,7 @@ class Folder:
         self._wanted = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"mosearch-{root.name}", daemon=True)
+        self._maintenance: threading.Thread | None = None
 
     def start(self) -> None:
         self._wanted.set()
@@ -76,9 +81,9 @@ class Folder:
         try:
             settings = load_settings(self.root, self._options)
             self._engine = Engine(self.root, settings, _LINGER_S)
-        except MosearchError as error:
-            self._trouble = error
-            self._listener.fail(self, str(error))
+        except Exception as error:
+            self._trouble = _named(error, f"The index of {self.root} could not be opened")
+            self._listener.fail(self, str(self._trouble))
             return
         finally:
             self._opened.set()
@@ -88,6 +93,9 @@ class Folder:
             self._keep_fresh(engine)
         finally:
             self._engine = None
+            self._stopping.set()
+            if self._maintenance is not None:
+                self._maintenance.join()
             engine.close()
 
     def _keep_fresh(self, engine: Engine) -> None:
@@ -97,22 +105,44 @@ class Folder:
                 return
             self._wanted.clear()
             self._update(engine)
+            self._maintain(engine)
             self._stopping.wait(_DEBOUNCE_S)
 
     def _update(self, engine: Engine) -> None:
         self._listener.begin(self)
-        report = IndexReport()
+        report = None
         try:
             report = engine.update(self._progress, self._stopping, lock_timeout=_RETRY_S)
-            engine.maintain(self._stopping)
         except StoreLockedError:
             self._wanted.set()
         except CancelledError:
             pass
-        except MosearchError as error:
-            self._listener.fail(self, str(error))
+        except Exception as error:  # whatever went wrong this time, the next change is another chance
+            self._listener.fail(self, str(_named(error, f"{self.root} could not be indexed")))
         finally:
             self._listener.end(self, report)
 
+    def _maintain(self, engine: Engine) -> None:
+        """Beside the updates, which need not wait for it; what fails is tried again after the next one."""
+        if self._maintenance is not None and self._maintenance.is_alive():
+            return
+
+        def run() -> None:
+            try:
+                engine.maintain(self._stopping)
+            except Exception as error:
+                _log.warning("%s", _named(error, f"The index of {self.root} could not be maintained"))
+
+        self._maintenance = threading.Thread(target=run, name="mosearch-maintenance", daemon=True)
+        self._maintenance.start()
+
     def _progress(self, stage: str, done: int, total: int) -> None:
         self._listener.report(self, stage, done, total)
+
+
+def _named(error: Exception, what: str) -> MosearchError:
+    """The error as it is if it has a message for the user; anything else with its trace in the log."""
+    if isinstance(error, MosearchError):
+        return error
+    _log.error("%s", what, exc_info=error)
+    return MosearchError(f"{what}: {type(error).__name__}: {error}. The server's log has the details.")

@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
@@ -47,10 +48,11 @@ class ProgressReporter:
         event = lsp.WorkDoneProgressReport(message=message, percentage=percentage)
         self._call(lambda: self._tell(folder, event))
 
-    def end(self, folder: Folder, report: IndexReport) -> None:
-        event = lsp.WorkDoneProgressEnd(message=f"{report.files:,} files, {report.chunks:,} chunks")
+    def end(self, folder: Folder, report: IndexReport | None) -> None:
+        message = f"{report.files:,} files, {report.chunks:,} chunks" if report is not None else None
+        event = lsp.WorkDoneProgressEnd(message=message)
         self._call(lambda: self._tell(folder, event))
-        if report.warning:
+        if report is not None and report.warning:
             self.fail(folder, report.warning)
 
     def fail(self, folder: Folder, message: str) -> None:
@@ -59,7 +61,7 @@ class ProgressReporter:
         self._call(lambda: self._server.window_show_message(params))
 
     def _call(self, function: Callable[[], None]) -> None:
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: there is no client any more
             self._loop.call_soon_threadsafe(function)
 
     def _begin(self, folder: Folder) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
+import socket
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ from mosearch.errors import MosearchError, QueryError, UsageError
 from mosearch.lsp import wire
 from mosearch.lsp.folder import Folder
 from mosearch.lsp.progress import ProgressReporter
+from mosearch.settings import Settings
 from mosearch.types import Filters, Hit, SearchResult
 
 if TYPE_CHECKING:
@@ -58,10 +60,12 @@ class Server(LanguageServer):
         self.options: dict[str, object] = {}
         self.token = ""
         """What a TCP client must give as `initializationOptions.token`; empty over stdio."""
+        self.admitted = False
+        """Whether the client gave the token.  Until then no folder is opened, so nothing can be asked."""
         self._reporter: ProgressReporter | None = None
 
     def open_folder(self, root: Path) -> None:
-        if root in self.folders:
+        if not self.admitted or root in self.folders:
             return
         if self._reporter is None:
             self._reporter = ProgressReporter(self, asyncio.get_running_loop())
@@ -75,7 +79,7 @@ class Server(LanguageServer):
 
     def folder_of(self, path: Path) -> Folder:
         """The innermost open folder that holds `path`.  Raises `QueryError`."""
-        holding = [root for root in self.folders if path.is_relative_to(root)]
+        holding = [root for root in list(self.folders) if path.is_relative_to(root)]
         if not holding:
             raise QueryError(f"{path} lies in no open workspace folder.")
         return self.folders[max(holding, key=lambda root: len(root.parts))]
@@ -98,8 +102,9 @@ def _initialize(ls: Server, params: lsp.InitializeParams) -> None:
     if not isinstance(options, dict):
         raise JsonRpcInvalidParams(f"initializationOptions must be an object, not {options!r}.")
     options = dict(options)
-    if not secrets.compare_digest(str(options.pop("token", "")), ls.token):
+    if not secrets.compare_digest(str(options.pop("token", "")).encode(), ls.token.encode()):
         raise JsonRpcInvalidParams("initializationOptions.token is not the token that the server printed.")
+    ls.admitted = True
     ls.options = options
     if params.process_id is not None:
         _leave_with(params.process_id)
@@ -204,13 +209,13 @@ async def _shutdown(ls: Server, _params: None) -> None:
 
 def search(ls: Server, params: object) -> dict[str, Any]:
     """`mosearch/search`: the best hits over all workspace folders."""
-    engines = [folder.engine() for folder in ls.folders.values()]
-    request = wire.read_search(params, _default_limit(engines))
+    engines, troubles = _engines(ls)
+    request = wire.read_search(params, _defaults(engines))
     found = [
-        (engine, engine.search(request.query, request.limit, request.filters, rerank=request.rerank))
-        for engine in engines
+        (root, engine.search(request.query, request.limit, request.filters, rerank=request.rerank))
+        for root, engine in engines
     ]
-    return _merge(found, request.limit)
+    return _merge(found, request.limit, troubles)
 
 
 def similar(ls: Server, params: object) -> dict[str, Any]:
@@ -218,58 +223,85 @@ def similar(ls: Server, params: object) -> dict[str, Any]:
 
     An open document is read as the editor shows it, saved or not.
     """
-    engines = [folder.engine() for folder in ls.folders.values()]
-    request = wire.read_similar(params, _default_limit(engines))
+    engines, troubles = _engines(ls)
+    request = wire.read_similar(params, _defaults(engines))
     path = wire.to_path(request.uri)
-    home = ls.folder_of(path).engine()
+    folder = ls.folder_of(path)
+    home = folder.engine()
     place = home.place(
-        path.relative_to(home.root).as_posix(),
+        path.relative_to(folder.root).as_posix(),
         request.start_line,
         request.end_line if request.is_range else None,
         _open_text(ls, request.uri),
     )
     found = [
-        (engine, engine.similar(place, engine is home, request.limit, request.filters, rerank=request.rerank))
-        for engine in engines
+        (root, engine.similar(place, engine is home, request.limit, request.filters, rerank=request.rerank))
+        for root, engine in engines
     ]
-    return _merge(found, request.limit)
+    return _merge(found, request.limit, troubles)
 
 
 def status(ls: Server) -> dict[str, Any]:
-    """`mosearch/status`: what each folder's index holds."""
-    return {"folders": [folder.engine().status().to_json() for folder in ls.folders.values()]}
+    """`mosearch/status`: what each folder's index holds, or why it is not open."""
+    return {"folders": [_folder_status(folder) for folder in list(ls.folders.values())]}
+
+
+def _folder_status(folder: Folder) -> dict[str, Any]:
+    try:
+        return folder.engine().status().to_json()
+    except MosearchError as error:
+        return {"root": str(folder.root), "error": str(error)}
 
 
 def symbols(ls: Server, query: str) -> list[lsp.WorkspaceSymbol]:
     """`workspace/symbol`, answered by meaning as well as by name."""
     found: list[tuple[float, Path, Hit]] = []
-    for folder in ls.folders.values():
-        engine = folder.engine()
-        result = engine.search(query.removeprefix("?"), _SYMBOL_LIMIT, Filters())
-        found.extend((hit.score, engine.root, hit) for hit in result.hits)
+    for root, engine in _engines(ls)[0]:
+        rerank = engine.settings.rerank
+        result = engine.search(query.removeprefix("?"), _SYMBOL_LIMIT, Filters(), rerank=rerank)
+        found.extend((hit.score, root, hit) for hit in result.hits)
     found.sort(key=lambda item: -item[0])
     return [wire.hit_to_symbol(root, hit) for _, root, hit in found[:_SYMBOL_LIMIT]]
 
 
-def _merge(found: list[tuple[Engine, SearchResult]], limit: int) -> dict[str, Any]:
-    if len(found) == 1:
-        return wire.result_to_json(found[0][0].root, found[0][1])
-    hits = [(hit.score, engine.root, hit) for engine, result in found for hit in result.hits]
-    hits.sort(key=lambda item: -item[0])
-    warnings = [result.warning for _, result in found if result.warning]
+def _engines(ls: Server) -> tuple[list[tuple[Path, Engine]], list[str]]:
+    """Each open folder, named as the client names it, and what is wrong with the others.
+
+    Raises `QueryError` if there is no folder, and what is wrong with the first if none could be opened.
+    """
+    engines: list[tuple[Path, Engine]] = []
+    troubles: list[MosearchError] = []
+    for folder in list(ls.folders.values()):
+        try:
+            engines.append((folder.root, folder.engine()))
+        except MosearchError as error:  # noqa: PERF203
+            troubles.append(error)
+    if not engines:
+        raise (
+            troubles[0]
+            if troubles
+            else QueryError("No workspace folder is open, so there is nothing to search.")
+        )
+    return engines, [str(error) for error in troubles]
+
+
+def _defaults(engines: list[tuple[Path, Engine]]) -> Settings:
+    return engines[0][1].settings
+
+
+def _merge(found: list[tuple[Path, SearchResult]], limit: int, troubles: list[str]) -> dict[str, Any]:
+    hits = [(hit.score, root, hit) for root, result in found for hit in result.hits]
+    if len(found) > 1:
+        hits.sort(key=lambda item: -item[0])
+    timing = {"total": sum(result.timing_ms["total"] for _, result in found)}
+    warnings = troubles + [result.warning for _, result in found if result.warning]
     answer: dict[str, Any] = {
         "hits": [wire.hit_to_json(root, hit) for _, root, hit in hits[:limit]],
-        "timing_ms": {"total": sum(result.timing_ms["total"] for _, result in found)},
+        "timing_ms": dict(found[0][1].timing_ms) if len(found) == 1 else timing,
     }
     if warnings:
         answer["warning"] = " ".join(warnings)
     return answer
-
-
-def _default_limit(engines: list[Engine]) -> int:
-    if not engines:
-        raise QueryError("No workspace folder is open, so there is nothing to search.")
-    return engines[0].settings.limit
 
 
 def _open_text(ls: Server, uri: str) -> str | None:
@@ -294,20 +326,30 @@ def serve_stdio() -> None:
 
 
 def serve_tcp(port: int) -> None:
-    """Serve one client on a loopback port.
+    """Serve one client, the first to connect to a loopback port, until it leaves.
 
-    Other users of this machine can connect to it too, so the client must show the token that is
-    printed to standard error, as `initializationOptions.token`.
+    Other users of this machine can connect, too, so the client must show the token that is printed to
+    standard error, as `initializationOptions.token`; one that does not is served nothing.
+    Raises `UsageError` for a port that cannot be had.
     """
+    try:
+        listener = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise UsageError(
+            f"Cannot listen on 127.0.0.1:{port}: {error.strerror}. Give another port."
+        ) from error
     server.token = secrets.token_urlsafe(24)
     print(f"mosearch: serving on 127.0.0.1:{port}, token {server.token}", file=sys.stderr, flush=True)  # noqa: T201
-    server.start_tcp("127.0.0.1", port)
+    with listener:
+        connection, _ = listener.accept()
+    with connection, connection.makefile("rb") as reader, connection.makefile("wb") as writer:
+        server.start_io(reader, writer)
     _end_folders()
 
 
 def _end_folders() -> None:
     """For clients that close the connection without `shutdown`."""
-    for folder in server.folders.values():
+    for folder in list(server.folders.values()):
         folder.stop()
 
 

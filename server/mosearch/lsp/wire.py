@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from lsprotocol import types as lsp
 from pygls import uris
 
 from mosearch.errors import QueryError
-from mosearch.types import Chunk, Filters, Hit, SearchResult, SymbolKind
+from mosearch.settings import Settings
+from mosearch.types import Chunk, Filters, Hit, SymbolKind
 
 PREVIEW_LINES = 12
 LARGEST_LIMIT = 1000
@@ -36,21 +37,21 @@ class SimilarRequest:
     end_line: int
     is_range: bool
     limit: int
-    filters: Filters = field(default_factory=Filters)
-    rerank: bool = True
+    filters: Filters
+    rerank: bool
 
 
-def read_search(params: object, default_limit: int) -> SearchRequest:
-    """Raises `QueryError` that names the field which is wrong."""
+def read_search(params: object, settings: Settings) -> SearchRequest:
+    """What is left out or null is as `settings` say.  Raises `QueryError`, which names the wrong field."""
     values = _mapping(params, "the parameters")
     query = values.get("query")
     if not isinstance(query, str):
         raise QueryError(f"`query` must be a string, not {query!r}.")
-    return SearchRequest(query, _limit(values, default_limit), _filters(values), _flag(values, "rerank"))
+    return SearchRequest(query, _limit(values, settings), _filters(values), _rerank(values, settings))
 
 
-def read_similar(params: object, default_limit: int) -> SimilarRequest:
-    """Raises `QueryError` that names the field which is wrong."""
+def read_similar(params: object, settings: Settings) -> SimilarRequest:
+    """What is left out or null is as `settings` say.  Raises `QueryError`, which names the wrong field."""
     values = _mapping(params, "the parameters")
     document = _mapping(values.get("textDocument"), "`textDocument`")
     uri = document.get("uri")
@@ -60,22 +61,14 @@ def read_similar(params: object, default_limit: int) -> SimilarRequest:
     if is_range:
         span = _mapping(values["range"], "`range`")
         first, last = _line(span.get("start"), "`range.start`"), _line(span.get("end"), "`range.end`")
+        if last > first and span["end"].get("character") == 0:
+            last -= 1  # the end is exclusive: whole lines end at the start of the next one
     else:
         first = last = _line(values.get("position"), "`position`")
     if last < first:
         raise QueryError(f"`range` ends (line {last}) before it starts (line {first}).")
-    limit = _limit(values, default_limit)
-    return SimilarRequest(uri, first, last, is_range, limit, _filters(values), _flag(values, "rerank"))
-
-
-def result_to_json(root: Path, result: SearchResult) -> dict[str, Any]:
-    answer: dict[str, Any] = {
-        "hits": [hit_to_json(root, hit) for hit in result.hits],
-        "timing_ms": dict(result.timing_ms),
-    }
-    if result.warning:
-        answer["warning"] = result.warning
-    return answer
+    limit, rerank = _limit(values, settings), _rerank(values, settings)
+    return SimilarRequest(uri, first, last, is_range, limit, _filters(values), rerank)
 
 
 def hit_to_json(root: Path, hit: Hit) -> dict[str, Any]:
@@ -145,18 +138,22 @@ def _line(position: object, name: str) -> int:
     return line
 
 
-def _limit(values: Mapping[str, Any], default: int) -> int:
-    limit = values.get("limit", default)
+def _limit(values: Mapping[str, Any], settings: Settings) -> int:
+    limit = values.get("limit")
+    if limit is None:
+        return settings.limit
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LARGEST_LIMIT:
         raise QueryError(f"`limit` must be a number from 1 to {LARGEST_LIMIT}, not {limit!r}.")
     return limit
 
 
-def _flag(values: Mapping[str, Any], name: str) -> bool:
-    flag = values.get(name, True)
-    if not isinstance(flag, bool):
-        raise QueryError(f"`{name}` must be true or false, not {flag!r}.")
-    return flag
+def _rerank(values: Mapping[str, Any], settings: Settings) -> bool:
+    rerank = values.get("rerank")
+    if rerank is None:
+        return settings.rerank
+    if not isinstance(rerank, bool):
+        raise QueryError(f"`rerank` must be true or false, not {rerank!r}.")
+    return rerank
 
 
 def _filters(values: Mapping[str, Any]) -> Filters:
