@@ -122,6 +122,30 @@ def test_queries_that_are_no_questions(small: Path) -> None:
     assert "cobol" in _error("search", "x", "--lang", "cobol", "--root", small, code=2)
 
 
+def test_what_is_asked_wrongly_is_said_before_anything_is_indexed(small: Path) -> None:
+    (small / "loop.py").symlink_to("loop.py")
+    for place in ("loop.py:1", "module0.py:²", "x" * 5000 + ":3", "a.py:" + "9" * 5000, "a.py:0"):
+        _error("similar", place, "--root", small, code=2)
+    _error("similar", "-", "--root", small, code=2)
+    _error("search", "x" * 100_000, "--root", small, code=2)
+    _error("search", "x", "--lang", "cobol", "--root", small, code=2)
+    assert _run("status", "--root", small)["files"] == 0
+
+
+@pytest.mark.parametrize("terminal", ["", "1"])
+def test_a_file_cannot_act_on_the_terminal(
+    small: Path, monkeypatch: pytest.MonkeyPatch, terminal: str
+) -> None:
+    prose = "A balloon floats upward, slowly, for as long as the air in it is warm.\n" * 5
+    (small / "evil.md").write_text(f"# Balloon\x1b]0;owned\n\nIt floats.\x1b]0;owned\n{prose}")
+    monkeypatch.setenv("FORCE_COLOR", terminal)
+    command = [*COMMAND, "search", "balloon floats", "--root", str(small)]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+    assert b"evil.md" in done.stdout
+    assert b"owned" in done.stdout
+    assert b"\x1b]0;" not in done.stdout
+
+
 def test_unknown_settings_are_named(small: Path) -> None:
     (small / "mosearch.toml").write_text("limitt = 3")
     assert "limitt" in _error("search", "step", "--root", small, code=2)

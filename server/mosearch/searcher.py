@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mosearch import ranking
 from mosearch.encoder import EncoderClient
 from mosearch.errors import EncoderError, QueryError, StoreError
+from mosearch.overlay import Overlay
 from mosearch.ranking import Candidate
 from mosearch.store import Store
 from mosearch.types import (
@@ -49,6 +50,7 @@ class Searcher:
     """Answers questions from one store.  `encoder` is None when vectors cannot be had."""
 
     store: Store
+    overlay: Overlay
     model: ModelInfo
     encoder: EncoderClient | None
     index_exit: int
@@ -62,7 +64,8 @@ class Searcher:
         Raises `QueryError` for a query that is empty or too long, `StoreError`.
         """
         clock = _Clock()
-        query = _checked(text)
+        check_query(text)
+        query = ranking.parse_query(text)
         with ThreadPoolExecutor(1) as beside:
             words = beside.submit(self._lexical, query.terms, filters)
             vectors, warning = self._encode_query(query.text, rerank=rerank)
@@ -111,16 +114,17 @@ class Searcher:
     def _lexical(self, terms: Sequence[str], filters: Filters) -> list[tuple[StoredChunk, float]]:
         if not terms:
             return []
-        return self.store.search_text(terms, ranking.FIELD_BOOSTS, _CANDIDATES, filters)
+        hits = self.store.search_text(terms, ranking.FIELD_BOOSTS, _CANDIDATES, filters)
+        return self.overlay.words(terms, hits, filters)
 
     def _dense(
         self, vectors: dict[int, NDArray[np.float16]], filters: Filters
     ) -> list[tuple[StoredChunk, float]]:
         if self.index_exit not in vectors:
             return []
-        return self.store.search_vectors(
-            self.model.fingerprint, self.index_exit, vectors[self.index_exit], _CANDIDATES, filters
-        )
+        query = vectors[self.index_exit]
+        hits = self.store.search_vectors(self.model.fingerprint, self.index_exit, query, _CANDIDATES, filters)
+        return self.overlay.nearest(query, hits, filters)
 
     def _encode_query(self, text: str, *, rerank: bool) -> tuple[dict[int, NDArray[np.float16]], str]:
         if self.encoder is None:
@@ -230,16 +234,15 @@ class Searcher:
             return  # Another process writes, or the disk is full: they are computed again when needed.
 
 
-def _checked(text: str) -> ranking.Query:
-    query = ranking.parse_query(text)
-    if not query.text:
+def check_query(text: str) -> None:
+    """Raises `QueryError` for what is no question: nothing at all, or far too much."""
+    if not text.strip():
         raise QueryError("The query is empty. Say in words what the code does, or give a symbol's name.")
     if len(text) > LONGEST_QUERY:
         raise QueryError(
             f"The query has {len(text):,} characters; at most {LONGEST_QUERY:,} are accepted. "
             "To find code like a piece of code, use `similar`."
         )
-    return query
 
 
 def _same_place(hit: StoredChunk, place: StoredChunk) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,8 @@ Exit codes: 0 success (also when nothing was found), 1 unexpected failure or a f
 2 wrong usage, 3 the index cannot be read or written, 4 no encoder where one is needed, 130 interrupted.
 """
 
+_LINE = re.compile("0*[1-9][0-9]{0,8}")
+
 _Command = Callable[..., Any]
 _Decorator = Callable[[_Command], _Command]
 
@@ -35,6 +39,9 @@ def _group() -> None:
 def main() -> None:
     """Entry point of the `mosearch` command."""
     as_json = "--json" in sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no failure
+            stream.reconfigure(errors="backslashreplace")
     try:
         _group(prog_name="mosearch", standalone_mode=False)
     except click.exceptions.Abort:
@@ -46,10 +53,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except MosearchError as error:
         _fail(type(error).__name__, str(error), error.exit_code, as_json)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output left: nothing is wrong
-    except KeyboardInterrupt:
-        _fail("Interrupted", "Interrupted; what is done so far is kept.", 130, as_json)
 
 
 def _fail(name: str, message: str, code: int, as_json: bool) -> None:
@@ -100,15 +103,14 @@ def search(
     no_rerank: bool,
 ) -> None:
     """Find the code that QUERY describes; the index is brought up to date first."""
+    from mosearch.searcher import check_query
+
+    check_query(query)
+    filters = _filters(languages, paths)
     with _open(root) as engine:
-        if not query.strip():
-            raise QueryError("The query is empty. Say in words what the code does, or give a symbol's name.")
         report = _refresh(engine, quiet=as_json)
         result = engine.search(
-            query,
-            limit or engine.settings.limit,
-            _filters(languages, paths),
-            rerank=_rerank(engine, no_rerank),
+            query, limit or engine.settings.limit, filters, rerank=_rerank(engine, no_rerank)
         )
         _show(engine, result, report, as_json)
         engine.maintain()
@@ -127,19 +129,21 @@ def similar(
     no_rerank: bool,
 ) -> None:
     """Find code like that at PATH:LINE, or, with -, like the code on standard input."""
+    filters = _filters(languages, paths)
     with _open(root) as engine:
-        code = sys.stdin.buffer.read().decode("utf-8", "replace") if place == "-" else ""
-        report = _refresh(engine, quiet=as_json)
         here = place != "-"
-        asked = engine.place(*_parse_place(place, engine.root)) if here else _piped(code)
+        where = _parse_place(place, engine.root) if here else ("", 0)
+        piped = None if here else _piped(sys.stdin.buffer.read().decode("utf-8", "replace"))
+        report = _refresh(engine, quiet=as_json)
         result = engine.similar(
-            asked,
+            piped or engine.place(*where),
             here,
             limit or engine.settings.limit,
-            _filters(languages, paths),
+            filters,
             rerank=_rerank(engine, no_rerank),
         )
         _show(engine, result, report, as_json)
+        engine.maintain()
 
 
 @_group.command()
@@ -264,12 +268,15 @@ def _filters(languages: tuple[str, ...], paths: tuple[str, ...]) -> Filters:
 def _parse_place(place: str, root: Path) -> tuple[str, int]:
     """`PATH:LINE` → path relative to the root and 0-based line.  PATH may also be relative to here."""
     path, _, line = place.rpartition(":")
-    if not path or not line.isdigit() or int(line) < 1:
+    if not path or not _LINE.fullmatch(line):
         raise QueryError(f"{place!r} is not a place: write PATH:LINE, for example src/pool.py:120.")
     for base in (root, Path.cwd()):
-        full = (base / path).resolve()
-        if full.is_relative_to(root) and full.is_file():
-            return full.relative_to(root).as_posix(), int(line) - 1
+        try:
+            full = (base / path).resolve()
+            if full.is_relative_to(root) and full.is_file():
+                return full.relative_to(root).as_posix(), int(line) - 1
+        except (OSError, RuntimeError):  # noqa: PERF203  # no name of a file, or a link that leads to itself
+            continue
     raise QueryError(f"There is no file {path} in {root}.")
 
 

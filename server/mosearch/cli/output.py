@@ -127,7 +127,7 @@ def _print_hit(console: Console, root: Path, number: int, hit: Hit) -> None:
     head.append(f"  {_printable(_qualified(hit))}", style="bold")
     head.append(f"  {chunk.kind.label} · {hit.score:.3f}", style="dim")
     console.print(head)
-    lines = textwrap.dedent("\n".join(chunk.text.splitlines()[:_SHOWN_LINES]))
+    lines = textwrap.dedent("\n".join(map(_printable, chunk.text.splitlines()[:_SHOWN_LINES])))
     syntax = Syntax(
         lines,
         chunk.language,
@@ -144,7 +144,7 @@ def _print_hit(console: Console, root: Path, number: int, hit: Hit) -> None:
 def _hit_line(hit: Hit) -> str:
     chunk = hit.chunk
     place = f"{_printable(hit.path)}:{chunk.start_line + 1}-{chunk.end_line + 1}"
-    return f"{place}: {_qualified(hit)} ({hit.score:.3f})"
+    return f"{place}: {_printable(_qualified(hit))} ({hit.score:.3f})"
 
 
 def _qualified(hit: Hit) -> str:
@@ -154,8 +154,10 @@ def _qualified(hit: Hit) -> str:
 
 
 def _printable(text: str) -> str:
-    """A path may hold a newline or an escape sequence; a terminal must not act on it."""
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+    """A path or a file may hold an escape sequence; a terminal must not act on it.  Tabs stay."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\t" else f"\\x{ord(letter):02x}" for letter in text
+    )
 
 
 def print_report(engine: Engine, report: IndexReport) -> None:
@@ -166,9 +168,7 @@ def print_report(engine: Engine, report: IndexReport) -> None:
         f"{report.embedded:,} texts embedded, {report.reused:,} reused."
     )
     if report.skipped:
-        console.print(
-            "Left out: " + ", ".join(f"{n:,} {reason}" for reason, n in report.skipped.items()) + "."
-        )
+        console.print(f"Left out: {_counts(report.skipped)}.")
     for path, reason in report.failed.items():
         click.echo(f"mosearch: {_printable(path)}: {reason}", err=True)
     if report.warning:
