@@ -55,11 +55,22 @@ def test_a_mistake_in_the_workspace_file_names_the_file(tmp_path: Path, text: st
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("MOSEARCH_LIMIT", "many"), ("MOSEARCH_LIMT", "1"), ("MOSEARCH_RERANK", "perhaps")],
+    [
+        ("MOSEARCH_LIMIT", "many"),
+        ("MOSEARCH_LIMIT", "--5"),
+        ("MOSEARCH_LIMIT", "²"),
+        ("MOSEARCH_LIMIT", "9" * 5000),
+        ("MOSEARCH_LIMT", "1"),
+        ("MOSEARCH_RERANK", "perhaps"),
+    ],
 )
 def test_a_mistake_in_the_environment_is_an_error(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match="the environment"):
         load_settings(environment={variable: value})
+
+
+def test_an_empty_variable_is_as_good_as_none() -> None:
+    assert load_settings(environment={"MOSEARCH_LIMIT": "", "MOSEARCH_MODEL": ""}) == Settings()
 
 
 def test_environment_text_becomes_the_type_of_the_setting() -> None:

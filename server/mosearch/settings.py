@@ -9,6 +9,7 @@ An unknown name, a wrong type or a value out of range raises `SettingsError` and
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
@@ -23,6 +24,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 WORKSPACE_FILE = "mosearch.toml"
 ENVIRONMENT_PREFIX = "MOSEARCH_"
@@ -77,7 +80,6 @@ class Settings:
     idle_seconds: int = _setting(
         600, "the encoder host leaves after this long without work", minimum=1, maximum=604_800
     )
-    log_level: str = _setting("warning", "how much is logged", choices=("debug", "info", "warning", "error"))
 
 
 def load_settings(
@@ -140,8 +142,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
     known = {item.name: item for item in fields(Settings)}
     values: dict[str, object] = {}
     for variable, text in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in _FOLDER_VARIABLES:
-            continue
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in _FOLDER_VARIABLES or not text:
+            continue  # an empty variable counts as one that is not set
         name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
         values[name] = _from_text(known[name], text) if name in known else text
     return values
@@ -150,7 +152,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
 def _from_text(item: Field[Any], text: str) -> object:
     """Environment variables are text: give numbers and booleans their type, leave errors to `_check`."""
     kind = str(item.type)
-    if "int" in kind and text.lstrip("-").isdigit():
+    if "int" in kind and _INTEGER.fullmatch(text):
         return int(text)
     if "bool" in kind and text.lower() in ("1", "true", "yes", "on", "0", "false", "no", "off"):
         return text.lower() in ("1", "true", "yes", "on")
