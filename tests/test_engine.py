@@ -6,15 +6,18 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mosearch import encoder, workspace
 from mosearch.engine import Engine
-from mosearch.errors import CancelledError, QueryError, RootError, SettingsError
+from mosearch.errors import CancelledError, HostError, QueryError, RootError, SettingsError
 from mosearch.settings import load_settings
-from mosearch.types import Filters
+from mosearch.types import FileStat, Filters, SkippedFile, SkipReason
 
 
 @pytest.fixture
@@ -225,6 +228,112 @@ def test_status_agrees_with_the_store(root: Path, open_engine: Callable[[Path], 
     assert dict(status.skipped) == dict(report.skipped) == {"binary": 1}
     assert status.chunks == status.stats.chunks
     assert status.device == "cpu"
+
+
+def test_status_counts_what_the_scan_leaves_out(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    (root / "loop.py").symlink_to("loop.py")
+    (root / "huge.py").write_text("x = 1\n" * 400_000)
+    engine = open_engine(root)
+    report = engine.update()
+    assert dict(report.skipped) == {"oversized": 1, "symbolic link": 1}
+    assert dict(engine.status().skipped) == dict(report.skipped)
+    (root / "huge.py").write_text("def small(x):\n    return x * 2\n")
+    assert engine.update().files == report.files + 1
+    assert dict(engine.status().skipped) == {"symbolic link": 1}
+
+
+def test_an_unreadable_file_is_named_until_it_can_be_read(
+    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    path = root / "src/store.go"
+    path.write_text(path.read_text() + "\n")
+    with monkeypatch.context() as patch:
+        read_source = workspace.read_source
+
+        def refuse_one(root: Path, stat: FileStat, **options: Any) -> workspace.Source | SkippedFile:
+            if stat.path == "src/store.go":
+                return SkippedFile(stat.path, SkipReason.UNREADABLE, "Permission denied")
+            return read_source(root, stat, **options)
+
+        patch.setattr(workspace, "read_source", refuse_one)
+        assert dict(engine.update().failed) == {"src/store.go": "Permission denied"}
+    assert set(engine.status().failed) == {"src/store.go"}
+    assert engine.status().files == 3
+    assert engine.update().files == 4
+    assert not engine.status().failed
+
+
+def test_the_largest_size_is_the_setting(root: Path, use_tiny_model: Path) -> None:
+    (root / "large.py").write_text("# a line of words\n" * 80_000)
+    with Engine(root, load_settings(root, {"max_file_bytes": 2_000_000})) as engine:
+        with pytest.raises(CancelledError):
+            engine.update(cancel=_Embedding(engine))
+        assert not engine.status().skipped
+
+
+class _Embedding:
+    """A flag that is up as soon as the files are read."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def is_set(self) -> bool:
+        return "large.py" in self._engine.store.files()
+
+
+def test_a_root_that_vanishes_is_an_error_and_empties_nothing(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    root.rename(root.with_name("elsewhere"))
+    with pytest.raises(RootError):
+        engine.update()
+    assert engine.status().files == 4
+
+
+def test_queries_do_not_count_as_embedded_texts(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    asked = threading.Event()
+
+    def ask_once(stage: str, _done: int, _total: int) -> None:
+        if stage == "embed" and not asked.is_set():
+            asked.set()
+            engine.search("retry when busy", 3)
+
+    report = engine.update(ask_once)
+    assert asked.is_set()
+    assert report.embedded == len(set(_digests(engine)))
+
+
+def test_closing_does_not_wait_for_a_host_that_starts(
+    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, deadline = encoder.connect, time.monotonic() + 60
+    started, go_on = threading.Event(), threading.Event()
+    clients: list[encoder.EncoderClient] = []
+
+    def slow(*arguments: Any, **options: Any) -> encoder.EncoderClient:
+        started.set()
+        go_on.wait(5)
+        clients.append(connect(*arguments, **options))
+        return clients[-1]
+
+    engine = open_engine(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "connect", slow)
+        engine.warm_up()
+        assert started.wait(30)
+        engine.close()
+        assert not clients
+        go_on.set()
+        while not clients:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    with pytest.raises(HostError, match="closed"):
+        clients[0].status()
 
 
 def test_a_root_that_does_not_exist_is_an_error(tmp_path: Path, use_tiny_model: Path) -> None:

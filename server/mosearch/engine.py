@@ -38,6 +38,7 @@ from mosearch.types import (
     ParsedFile,
     Priority,
     SearchResult,
+    SkipReason,
     StoredChunk,
     SymbolKind,
 )
@@ -63,6 +64,8 @@ class Status:
     pending: int
     """Searchable texts that have no vector yet at the index exit."""
     skipped: Mapping[str, int]
+    failed: Mapping[str, str]
+    """Path → why it could not be read when the index was last brought up to date."""
     model: ModelInfo
     index_exit: int
     rerank_exit: int
@@ -78,6 +81,7 @@ class Status:
             "chunks": self.chunks,
             "pending": self.pending,
             "skipped": dict(self.skipped),
+            "failed": dict(self.failed),
             "model": self.model.name,
             "fingerprint": self.model.fingerprint,
             "index_exit": self.index_exit,
@@ -120,10 +124,10 @@ class Engine:
         if self._closed:
             return
         self._closed = True
-        with self._encoder_lock:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
+        # Whoever connects at this moment sees the flag and hangs up again: nobody waits for a host to start.
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
         self.store.close()
 
     def __enter__(self) -> Engine:
@@ -193,10 +197,16 @@ class Engine:
         """The index as it is, for answers that could not bring it up to date.  Raises `StoreError`."""
         records = self.store.files().values()
         skipped = Counter(record.skip_reason for record in records if record.skip_reason)
+        skipped.pop(SkipReason.UNREADABLE.value, None)
         return IndexReport(
             files=sum(not record.skip_reason for record in records),
             chunks=sum(record.chunks for record in records),
             skipped=dict(sorted(skipped.items())),
+            failed={
+                record.path: record.skip_reason
+                for record in records
+                if record.skip_reason == SkipReason.UNREADABLE.value
+            },
             warning=warning,
         )
 
@@ -259,6 +269,7 @@ class Engine:
             chunks=report.chunks,
             pending=self.store.missing_texts(self.model.fingerprint, self.index_exit).total,
             skipped=report.skipped,
+            failed=report.failed,
             model=self.model,
             index_exit=self.index_exit,
             rerank_exit=self.rerank_exit,
@@ -271,13 +282,13 @@ class Engine:
         threading.Thread(target=self._try_encoder, name="mosearch-warm-up", daemon=True).start()
 
     def _embed(self, progress: Progress, cancel: Cancel) -> tuple[int, str]:
-        """Embed what lacks a vector; returns the number of texts sent, and why some are still missing."""
-        before = self._texts_sent()
+        """Embed what lacks a vector; returns the number of texts, and why some are still missing."""
+        embedded = 0
         trouble = ""
         for pause in _EMBED_PAUSES_S:
             time.sleep(pause)
             try:
-                indexer.embed_missing(
+                for done in indexer.embed_missing(
                     self.store,
                     self._encoder,
                     self.model.fingerprint,
@@ -285,7 +296,8 @@ class Engine:
                     Priority.INDEX,
                     progress,
                     cancel,
-                )
+                ):
+                    embedded += done
             except HostError as error:  # killed, perhaps while it started: another one may live
                 trouble = f"Not every text could be embedded: {error}"
             except CancelledError:
@@ -296,10 +308,7 @@ class Engine:
             else:
                 trouble = ""
                 break
-        return self._texts_sent() - before, trouble
-
-    def _texts_sent(self) -> int:
-        return self._client.texts_sent if self._client is not None else 0
+        return embedded, trouble
 
     def _stored_chunks(self, path: str) -> list[StoredChunk]:
         record = self.store.files().get(path)
@@ -347,23 +356,29 @@ class Engine:
     def _encoder(self) -> EncoderClient:
         """The connected client.  Raises `EncoderError`."""
         with self._encoder_lock:
-            if self._client is None:
-                self._client = encoder.connect(
+            client = self._client
+            if client is None and not self._closed:
+                client = encoder.connect(
                     self.settings.model,
                     device=self.settings.device,
                     threads=self.settings.threads,
                     idle_seconds=self.settings.idle_seconds,
                     linger_seconds=self._linger_seconds,
                 )
-            return self._client
+                self._client = client
+            if client is None or self._closed:
+                if client is not None:
+                    client.close()
+                raise HostError(f"The index of {self.root} is closed.")
+            return client
 
     def _running_device(self) -> str:
         """Where the encoder host computes; empty if none runs.  Starts none."""
-        with self._encoder_lock:
-            if self._client is not None:
-                return self._client.device
+        settings = self.settings
         try:
-            with encoder.connect(self.settings.model, device=self.settings.device, start=False) as client:
+            with encoder.connect(
+                settings.model, device=settings.device, linger_seconds=0, start=False
+            ) as client:
                 return client.device
         except EncoderError:
             return ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -76,15 +76,18 @@ def reconcile(
     The caller holds the store's writer lock.  Raises `StoreError`, `CancelledError`, `RootError`.
     """
     progress("scan", 0, 0)
+    workspace.resolve_root(root)  # a root that is gone is an error, not a folder without files
     scanned = workspace.scan(root, max_file_bytes=max_file_bytes)
     result = Reconciled()
-    result.skipped.update(item.reason.value for item in scanned.skipped)
     known = store.files()
-    present = {stat.path for stat in scanned.files}
+    present = {stat.path for stat in scanned.files} | {skip.path for skip in scanned.skipped}
     gone = [path for path in known if path not in present]
     if gone:
         store.remove(gone)
         result.removed = len(gone)
+    batch = _Batch(store)
+    for skip in scanned.skipped:
+        _record_skip(batch, FileStat(skip.path, 0, 0), skip, known.get(skip.path), result)
     changed = []
     for stat in scanned.files:
         record = known.get(stat.path)
@@ -92,42 +95,39 @@ def reconcile(
             changed.append(stat)
         elif record.skip_reason:
             result.skipped[record.skip_reason] += 1
-    _reindex(root, store, changed, result, progress, cancel)
+    _reindex(root, batch, changed, known, max_file_bytes, result, progress, cancel)
     return result
 
 
 def _reindex(
     root: Path,
-    store: Store,
+    batch: _Batch,
     changed: Sequence[FileStat],
+    known: Mapping[str, FileRecord],
+    max_file_bytes: int,
     result: Reconciled,
     progress: Progress,
     cancel: Cancel,
 ) -> None:
-    known = store.files()
-    batch = _Batch(store)
-    touched = []
     for done, stat in enumerate(changed):
         if cancel.is_set():
             batch.flush()
             raise CancelledError("Indexing was cancelled; what is done so far is kept.")
         progress("parse", done, len(changed))
-        source = workspace.read_source(root, stat)
+        source = workspace.read_source(root, stat, max_file_bytes=max_file_bytes)
+        old = known.get(stat.path)
         if isinstance(source, SkippedFile):
-            _record_skip(batch, stat, source, result)
+            _record_skip(batch, stat, source, old, result)
             continue
         record = _new_record(source)
-        old = known.get(stat.path)
         if old is not None and old.content_hash == source.content_hash and not old.skip_reason:
-            touched.append(replace(old, size=record.size, mtime_ns=record.mtime_ns))
+            batch.touch(replace(old, size=record.size, mtime_ns=record.mtime_ns))
             continue
         parsed = _parse(source)
         result.changed += 1
         result.digests.extend(chunk.digest for chunk in parsed.chunks)
         batch.add(replace(record, language=parsed.language, chunks=len(parsed.chunks)), parsed)
     batch.flush()
-    if touched:
-        store.touch(touched)
     progress("parse", len(changed), len(changed))
 
 
@@ -137,36 +137,43 @@ def _parse(source: workspace.Source) -> ParsedFile:
 
 
 def _new_record(source: workspace.Source) -> FileRecord:
-    settled = time.time_ns() - source.mtime_ns > _UNSETTLED_NS
     return FileRecord(
         path=source.path,
         file_id=secrets.randbits(63),
         size=source.size,
-        mtime_ns=source.mtime_ns if settled else 0,
+        mtime_ns=_settled(source.mtime_ns),
         content_hash=source.content_hash,
         language="",
         chunks=0,
     )
 
 
-def _record_skip(batch: _Batch, stat: FileStat, skip: SkippedFile, result: Reconciled) -> None:
-    """Count the skip, and remember it unless it may be different next time."""
-    if skip.reason is SkipReason.UNREADABLE:
+def _settled(mtime_ns: int) -> int:
+    """The time stamp, or 0, which no file has, where the file may change again without a new one."""
+    return mtime_ns if time.time_ns() - mtime_ns > _UNSETTLED_NS else 0
+
+
+def _record_skip(
+    batch: _Batch, stat: FileStat, skip: SkippedFile, old: FileRecord | None, result: Reconciled
+) -> None:
+    """Count the skip and remember it, in place of an older version; what cannot be read is tried again."""
+    unreadable = skip.reason is SkipReason.UNREADABLE
+    if unreadable:
         result.failed[stat.path] = skip.detail or skip.reason.value
-        batch.drop(stat.path)
-        return
-    result.skipped[skip.reason.value] += 1
+    else:
+        result.skipped[skip.reason.value] += 1
     record = FileRecord(
         path=stat.path,
         file_id=secrets.randbits(63),
         size=stat.size,
-        mtime_ns=stat.mtime_ns,
+        mtime_ns=0 if unreadable else _settled(stat.mtime_ns),
         content_hash="",
         language="",
         chunks=0,
         skip_reason=skip.reason.value,
     )
-    batch.add(record, None)
+    if old is None or replace(old, file_id=record.file_id) != record:
+        batch.add(record, None)
 
 
 class _Batch:
@@ -177,7 +184,7 @@ class _Batch:
         self._records: list[FileRecord] = []
         self._chunks: list[StoredChunk] = []
         self._terms: list[ChunkTerms] = []
-        self._dropped: list[str] = []
+        self._touched: list[FileRecord] = []
 
     def add(self, record: FileRecord, parsed: ParsedFile | None) -> None:
         self._records.append(record)
@@ -187,16 +194,16 @@ class _Batch:
         if len(self._chunks) >= _COMMIT_CHUNKS or len(self._records) >= _COMMIT_FILES:
             self.flush()
 
-    def drop(self, path: str) -> None:
-        """Forget an older version of a file that can no longer be read."""
-        self._dropped.append(path)
+    def touch(self, record: FileRecord) -> None:
+        """Another time or size for a file whose content is the same."""
+        self._touched.append(record)
 
     def flush(self) -> None:
         if self._records:
             self._store.commit(self._records, self._chunks, self._terms)
-        if self._dropped:
-            self._store.remove(self._dropped)
-        self._records, self._chunks, self._terms, self._dropped = [], [], [], []
+        if self._touched:
+            self._store.touch(self._touched)
+        self._records, self._chunks, self._terms, self._touched = [], [], [], []
 
 
 def embed_missing(
@@ -207,8 +214,8 @@ def embed_missing(
     priority: Priority,
     progress: Progress,
     cancel: Cancel,
-) -> int:
-    """Embed at `exit` every searchable text that has no vector there; return how many were sent.
+) -> Iterator[int]:
+    """Embed at `exit` every searchable text that has no vector there; yield how many as each batch is kept.
 
     `encoder` is called only when there is something to embed.  The caller holds the writer lock.
     """
@@ -227,8 +234,8 @@ def embed_missing(
         )
         store.add_vectors(fingerprint, exit, [item.digest for item in batch], vectors[exit])
         sent += len(batch)
+        yield len(batch)
     progress("embed", sent, missing.total)
-    return sent
 
 
 def _batches(texts: MissingTexts, size: int) -> Iterator[list[MissingText]]:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mosearch import ranking
 from mosearch.encoder import EncoderClient
 from mosearch.errors import EncoderError, QueryError, StoreError
-from mosearch.overlay import Overlay
 from mosearch.ranking import Candidate
 from mosearch.store import Store
 from mosearch.types import (
@@ -50,7 +49,6 @@ class Searcher:
     """Answers questions from one store.  `encoder` is None when vectors cannot be had."""
 
     store: Store
-    overlay: Overlay
     model: ModelInfo
     encoder: EncoderClient | None
     index_exit: int
@@ -114,17 +112,16 @@ class Searcher:
     def _lexical(self, terms: Sequence[str], filters: Filters) -> list[tuple[StoredChunk, float]]:
         if not terms:
             return []
-        hits = self.store.search_text(terms, ranking.FIELD_BOOSTS, _CANDIDATES, filters)
-        return self.overlay.words(terms, hits, filters)
+        return self.store.search_text(terms, ranking.FIELD_BOOSTS, _CANDIDATES, filters)
 
     def _dense(
         self, vectors: dict[int, NDArray[np.float16]], filters: Filters
     ) -> list[tuple[StoredChunk, float]]:
         if self.index_exit not in vectors:
             return []
-        query = vectors[self.index_exit]
-        hits = self.store.search_vectors(self.model.fingerprint, self.index_exit, query, _CANDIDATES, filters)
-        return self.overlay.nearest(query, hits, filters)
+        return self.store.search_vectors(
+            self.model.fingerprint, self.index_exit, vectors[self.index_exit], _CANDIDATES, filters
+        )
 
     def _encode_query(self, text: str, *, rerank: bool) -> tuple[dict[int, NDArray[np.float16]], str]:
         if self.encoder is None:

@@ -213,7 +213,7 @@ class IndexReport:
     files: int = 0
     chunks: int = 0
     embedded: int = 0
-    """Texts sent to the encoder in this run."""
+    """Texts that got a vector in this run."""
     reused: int = 0
     """Chunks in changed files whose vector was already known."""
     changed_files: int = 0

@@ -195,6 +195,7 @@ def print_status(status: Status) -> None:
         ("files", f"{status.files:,}"),
         ("chunks", f"{status.chunks:,}, {status.pending:,} of them without a vector yet"),
         ("left out", _counts(status.skipped) or "none"),
+        ("failed", ", ".join(map(_printable, status.failed)) or "none"),
         ("model", f"{status.model.name}, exits {', '.join(map(str, status.model.exits))}"),
         ("exits used", f"{status.index_exit} to index, {status.rerank_exit} to re-rank"),
         ("encoder", f"running on {status.device}" if status.device else "not running; it starts when needed"),
