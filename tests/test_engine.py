@@ -15,7 +15,7 @@ import pytest
 
 from mosearch import encoder, workspace
 from mosearch.engine import Engine
-from mosearch.errors import CancelledError, HostError, QueryError, RootError, SettingsError
+from mosearch.errors import CancelledError, EncoderError, HostError, QueryError, RootError, SettingsError
 from mosearch.settings import load_settings
 from mosearch.types import FileStat, Filters, SkippedFile, SkipReason
 
@@ -111,7 +111,7 @@ def test_deleted_and_ignored_files_leave_the_results(
 def test_search_finds_by_words_and_filters(root: Path, open_engine: Callable[[Path], Engine]) -> None:
     engine = open_engine(root)
     engine.update()
-    hits = engine.search("retry when the server is busy", 3).hits
+    hits = engine.search("retry when the server is busy", 5).hits
     assert {"send", "sendWithRetry"} <= {hit.chunk.symbol for hit in hits}
     only_js = engine.search("retry", 5, Filters(languages=frozenset({"javascript"}))).hits
     assert {hit.path for hit in only_js} == {"src/net/server.js"}
@@ -398,6 +398,77 @@ def test_the_index_of_another_version_is_left_alone_until_it_is_old(
     assert recent.exists()
     assert not old.exists()
     assert engine.index_dir.exists()
+
+
+def _found(engine: Engine, query: str, **options: Any) -> list[tuple[str, str]]:
+    return [(hit.path, hit.chunk.symbol) for hit in engine.search(query, 20, **options).hits]
+
+
+def test_an_unsaved_buffer_replaces_what_is_stored(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    engine.update()
+    text = (root / "src/store.go").read_text()
+    engine.show("src/store.go", text.replace("Checksum", "Fingerprint").replace("adds up", "mixes"))
+    assert _found(engine, "Fingerprint")[0] == ("src/store.go", "Fingerprint")
+    assert ("src/store.go", "Checksum") not in _found(engine, "checksum adds up all bytes of the block")
+    assert {hit.exit for hit in engine.search("Fingerprint", 1).hits} == {2}, "it has vectors like the rest"
+    engine.hide("src/store.go")
+    assert _found(engine, "Checksum")[0] == ("src/store.go", "Checksum")
+    assert ("src/store.go", "Fingerprint") not in _found(engine, "Fingerprint")
+
+
+def test_a_buffer_of_a_new_file_is_found_and_saving_embeds_nothing_more(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    text = "def zigzag_encode(number):\n    doubled = number * 2\n    return doubled ^ (number >> 63)\n"
+    engine.show("src/zigzag.py", text)
+    assert _found(engine, "zigzag encode a number")[0] == ("src/zigzag.py", "zigzag_encode")
+    (root / "src/zigzag.py").write_text(text)
+    assert engine.update().embedded == 0
+    assert engine.overlay.contents() == {}
+    assert _found(engine, "zigzag encode a number").count(("src/zigzag.py", "zigzag_encode")) == 1
+
+
+def test_a_buffer_that_shows_what_is_saved_hides_nothing(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    engine.show("src/store.go", (root / "src/store.go").read_text())
+    assert engine.overlay.contents() == {}
+
+
+def test_filters_hold_for_buffers_and_ignored_buffers_stay_out(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    (root / ".gitignore").write_text("secret/\n")
+    engine = open_engine(root)
+    engine.update()
+    text = "def zigzag_encode(number):\n    doubled = number * 2\n    return doubled ^ (number >> 63)\n"
+    engine.show("src/zigzag.py", text)
+    engine.show("secret/zigzag.py", text)
+    buffer = ("src/zigzag.py", "zigzag_encode")
+    found = _found(engine, "zigzag")
+    assert found[0] == buffer
+    assert "secret/zigzag.py" not in {path for path, _ in found}
+    assert buffer not in _found(engine, "zigzag", filters=Filters(languages=frozenset({"go"})))
+    assert buffer not in _found(engine, "zigzag", filters=Filters(path_globs=("!src/",)))
+    assert buffer in _found(engine, "zigzag", filters=Filters(path_globs=("src/*.py",)))
+
+
+def test_a_buffer_is_found_by_its_words_when_there_is_no_encoder(
+    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = root.parent / "blocked"
+    blocked.write_text("a file where the runtime folder should be")
+    monkeypatch.setenv("MOSEARCH_RUNTIME_DIR", str(blocked))
+    engine = open_engine(root)
+    engine.update()
+    with pytest.raises(EncoderError):
+        engine.show("src/zigzag.py", "def zigzag_encode(number):\n    doubled = number\n    return doubled\n")
+    assert _found(engine, "zigzag")[0] == ("src/zigzag.py", "zigzag_encode")
 
 
 def _digests(engine: Engine) -> list[str]:

@@ -79,7 +79,7 @@ async def test_progress_begins_and_ends(client: LanguageClient) -> None:
 
 
 async def test_search_gives_locations_that_open(client: LanguageClient, root: Path) -> None:
-    answer = await _ask(client, "mosearch/search", {"query": "retry while the server is busy", "limit": 3})
+    answer = await _ask(client, "mosearch/search", {"query": "retry while the server is busy", "limit": 6})
     symbols = {hit.symbol for hit in answer.hits}
     assert {"send", "sendWithRetry"} <= symbols
     hit = next(hit for hit in answer.hits if hit.symbol == "send")
@@ -341,6 +341,37 @@ def test_a_port_that_is_taken_is_named(use_tiny_model: Path) -> None:
     assert done.returncode == 2
     assert port in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
+
+
+async def _first_symbol(client: LanguageClient, query: str, wanted: str) -> None:
+    """Wait until a function is the first answer: an edit becomes searchable within moments."""
+    deadline = time.monotonic() + 10
+    while True:
+        hits = (await _ask(client, "mosearch/search", {"query": query})).hits
+        if hits and hits[0].symbol == wanted:
+            return
+        assert time.monotonic() < deadline, [hit.symbol for hit in hits]
+        await asyncio.sleep(0.02)
+
+
+async def test_what_is_typed_is_found_before_it_is_saved(client: LanguageClient, root: Path) -> None:
+    uri = (root / "src/store.go").as_uri()
+    text = (root / "src/store.go").read_text()
+    document = lsp.TextDocumentItem(uri=uri, language_id="go", version=1, text=text)
+    client.text_document_did_open(lsp.DidOpenTextDocumentParams(text_document=document))
+    typed = "// Zigzag encodes signed numbers.\nfunc Zigzag(n int) int {\n\tm := n * 2\n\treturn m\n}\n"
+    at_start = lsp.Range(lsp.Position(2, 0), lsp.Position(2, 0))
+    change = lsp.TextDocumentContentChangePartial(range=at_start, text=typed)
+    versioned = lsp.VersionedTextDocumentIdentifier(uri=uri, version=2)
+    client.text_document_did_change(lsp.DidChangeTextDocumentParams(versioned, [change]))
+    await _first_symbol(client, "Zigzag", "Zigzag")
+    hit = (await _ask(client, "mosearch/search", {"query": "Checksum"})).hits[0]
+    assert hit.location.range.start.line == 7, "positions are those of the buffer"
+    closed = lsp.DidCloseTextDocumentParams(lsp.TextDocumentIdentifier(uri))
+    client.text_document_did_close(closed)
+    await _first_symbol(client, "Zigzag Checksum", "Checksum")
+    hits = (await _ask(client, "mosearch/search", {"query": "Zigzag"})).hits
+    assert "Zigzag" not in {hit.symbol for hit in hits}
 
 
 _CLIENT_THAT_DIES = """

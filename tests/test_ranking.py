@@ -225,3 +225,16 @@ def test_one_file_does_not_fill_the_page() -> None:
     other = Candidate(_stored("g", path="src/b.py", file_id=2), 0.8)
     chosen = ranking.select([*crowd, other], 3, fold_copies=True)
     assert other.stored in [item.stored for item in chosen]
+
+
+def test_chunks_beside_an_index_get_scores_on_its_scale() -> None:
+    def terms(path: str, symbol: str) -> dict[str, str]:
+        return ranking.terms_of_chunk(path, _stored(symbol).chunk)
+
+    hits = [(terms("a.py", "retry_request"), 40.0), (terms("b.py", "retry"), 20.0)]
+    same, other = terms("a.py", "retry_request"), terms("c.py", "unrelated")
+    scores = ranking.scores_beside(["retry", "request"], [same, other], hits, ranking.FIELD_BOOSTS)
+    assert 30 < scores[0] < 50
+    assert scores[1] == 0
+    assert ranking.scores_beside(["retry"], [same], [], ranking.FIELD_BOOSTS)[0] > 0
+    assert ranking.scores_beside(["retry"], [], hits, ranking.FIELD_BOOSTS) == []

@@ -26,6 +26,7 @@ from mosearch.errors import (
     StoreDamagedError,
 )
 from mosearch.indexer import Cancel, Progress
+from mosearch.overlay import Overlay
 from mosearch.searcher import Searcher
 from mosearch.settings import Settings, cache_dir
 from mosearch.store import Store, StoreStats
@@ -113,6 +114,8 @@ class Engine:
         key = workspace.repository_key(self.root)
         self._vectors_dir = cache_dir() / "vectors" / _folder_name(key, Path(key).name)
         self.store = self._open_store()
+        self.overlay = Overlay()
+        self._rules = workspace.IgnoreRules.load(self.root)
         self._client: EncoderClient | None = None
         self._encoder_trouble = ""
         self._closed = False
@@ -158,9 +161,11 @@ class Engine:
 
     def _update(self, progress: Progress, cancel: Cancel, lock_timeout: float) -> IndexReport:
         with self._update_lock, self.store.writer_lock(timeout=lock_timeout):
+            self._rules = workspace.IgnoreRules.load(self.root)
             done = indexer.reconcile(self.root, self.store, self.settings.max_file_bytes, progress, cancel)
             new = set(done.digests)
             known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
+            self._drop_saved()
             embedded, warning = self._embed(progress, cancel)
         return replace(
             self.report(warning),
@@ -220,6 +225,52 @@ class Engine:
         return self._answer(
             lambda searcher: searcher.search(query, limit, filters or Filters(), rerank=rerank)
         )
+
+    def show(self, path: str, text: str) -> None:
+        """An editor shows `text` for `path` (relative, `/`): it replaces what is stored in every answer.
+
+        Its words are found when this begins to embed, its meaning when it returns.  A file that is
+        ignored or no code stays out.  Raises `EncoderError` when the meaning has to wait, `StoreError`.
+        """
+        data = text.encode("utf-8", "surrogatepass")
+        stored = self.store.files().get(path)
+        content_hash = workspace.content_hash(data)
+        same = stored is not None and stored.content_hash == content_hash
+        if same or self._rules.is_ignored(path) or workspace.classify(path, data) is not None:
+            self.overlay.drop(path)
+            return
+        parsed = parsing.parse(data, parsing.language_of(path, data), path)
+        self.overlay.put(path, content_hash, parsed.chunks)
+        self._embed_shown(path)
+
+    def hide(self, path: str) -> None:
+        """The editor closed `path`: what is stored counts again."""
+        self.overlay.drop(path)
+
+    def _drop_saved(self) -> None:
+        """Buffers whose content is now stored hide nothing any more."""
+        records = self.store.files()
+        for path, content_hash in self.overlay.contents().items():
+            if path in records and records[path].content_hash == content_hash:
+                self.overlay.drop(path)
+
+    def _embed_shown(self, path: str) -> None:
+        unknown = self.overlay.unknown(path)
+        fingerprint, exit = self.model.fingerprint, self.index_exit
+        self.overlay.learn(self.store.get_vectors(fingerprint, exit, [chunk.digest for chunk in unknown]))
+        unknown = self.overlay.unknown(path)
+        if not unknown:
+            return
+        encoded = self._encoder().encode(
+            [chunk.encoder_text for chunk in unknown],
+            "code",
+            (exit,),
+            priority=Priority.EDIT,
+            languages=[chunk.language for chunk in unknown],
+        )
+        digests = [chunk.digest for chunk in unknown]
+        self.overlay.learn(dict(zip(digests, encoded[exit], strict=True)))
+        self.store.add_vectors(fingerprint, exit, digests, encoded[exit])
 
     def place(
         self, path: str, start_line: int, end_line: int | None = None, text: str | None = None
@@ -326,6 +377,7 @@ class Engine:
     def _searcher(self) -> Searcher:
         return Searcher(
             store=self.store,
+            overlay=self.overlay,
             model=self.model,
             encoder=self._try_encoder(),
             index_exit=self.index_exit,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mosearch import ranking
 from mosearch.encoder import EncoderClient
 from mosearch.errors import EncoderError, QueryError, StoreError
+from mosearch.overlay import Overlay
 from mosearch.ranking import Candidate
 from mosearch.store import Store
 from mosearch.types import (
@@ -49,6 +50,7 @@ class Searcher:
     """Answers questions from one store.  `encoder` is None when vectors cannot be had."""
 
     store: Store
+    overlay: Overlay
     model: ModelInfo
     encoder: EncoderClient | None
     index_exit: int
@@ -112,16 +114,17 @@ class Searcher:
     def _lexical(self, terms: Sequence[str], filters: Filters) -> list[tuple[StoredChunk, float]]:
         if not terms:
             return []
-        return self.store.search_text(terms, ranking.FIELD_BOOSTS, _CANDIDATES, filters)
+        hits = self.store.search_text(terms, ranking.FIELD_BOOSTS, _CANDIDATES, filters)
+        return self.overlay.words(terms, hits, filters)
 
     def _dense(
         self, vectors: dict[int, NDArray[np.float16]], filters: Filters
     ) -> list[tuple[StoredChunk, float]]:
         if self.index_exit not in vectors:
             return []
-        return self.store.search_vectors(
-            self.model.fingerprint, self.index_exit, vectors[self.index_exit], _CANDIDATES, filters
-        )
+        query = vectors[self.index_exit]
+        hits = self.store.search_vectors(self.model.fingerprint, self.index_exit, query, _CANDIDATES, filters)
+        return self.overlay.nearest(query, hits, filters)
 
     def _encode_query(self, text: str, *, rerank: bool) -> tuple[dict[int, NDArray[np.float16]], str]:
         if self.encoder is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mosearch.errors import CancelledError, MosearchError, StoreLockedError
+from mosearch.lsp.buffers import Buffers
 from mosearch.settings import load_settings
 from mosearch.types import IndexReport
 
@@ -50,12 +51,14 @@ class Folder:
         self._opened = threading.Event()
         self._wanted = threading.Event()
         self._stopping = threading.Event()
+        self.buffers = Buffers(root.name, self.engine)
         self._thread = threading.Thread(target=self._run, name=f"mosearch-{root.name}", daemon=True)
         self._maintenance: threading.Thread | None = None
 
     def start(self) -> None:
         self._wanted.set()
         self._thread.start()
+        self.buffers.start()
 
     def request_update(self) -> None:
         self._wanted.set()
@@ -70,6 +73,7 @@ class Folder:
 
     def stop(self, timeout: float = 3.0) -> None:
         """End the thread and close the engine; what is indexed so far is kept."""
+        self.buffers.stop()
         self._stopping.set()
         self._wanted.set()
         self._thread.join(timeout)

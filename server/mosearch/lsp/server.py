@@ -23,6 +23,7 @@ from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import default_converter
 from pygls.protocol.json_rpc import JsonRPCNotification, JsonRPCRequestMessage
+from pygls.workspace import TextDocument
 
 from mosearch import __version__
 from mosearch.errors import MosearchError, QueryError, UsageError
@@ -71,6 +72,8 @@ class Server(LanguageServer):
             self._reporter = ProgressReporter(self, asyncio.get_running_loop())
         folder = self.folders[root] = Folder(root, self.options, self._reporter)
         folder.start()
+        for uri in list(self.workspace.text_documents):
+            _show(self, uri)
 
     def close_folder(self, root: Path) -> None:
         folder = self.folders.pop(root, None)
@@ -142,6 +145,30 @@ def _folders_changed(ls: Server, params: lsp.DidChangeWorkspaceFoldersParams) ->
 @server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)
 def _files_changed(ls: Server, params: lsp.DidChangeWatchedFilesParams) -> None:
     _request_updates(ls, (change.uri for change in params.changes))
+
+
+@server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
+def _opened(ls: Server, params: lsp.DidOpenTextDocumentParams) -> None:
+    _show(ls, params.text_document.uri)
+
+
+@server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
+def _changed(ls: Server, params: lsp.DidChangeTextDocumentParams) -> None:
+    _show(ls, params.text_document.uri)
+
+
+@server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
+def _closed(ls: Server, params: lsp.DidCloseTextDocumentParams) -> None:
+    _show(ls, params.text_document.uri)
+
+
+def _show(ls: Server, uri: str) -> None:
+    """Tell the folder what a document holds now; one that is no file, or in no folder, is not ours."""
+    path = uris.to_fs_path(uri)
+    for root, folder in ls.folders.items():
+        if path is not None and Path(path).is_relative_to(root):
+            relative = Path(path).relative_to(root).as_posix()
+            folder.buffers.put(relative, _open_document(ls, uri))
 
 
 @server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
@@ -228,11 +255,12 @@ def similar(ls: Server, params: object) -> dict[str, Any]:
     path = wire.to_path(request.uri)
     folder = ls.folder_of(path)
     home = folder.engine()
+    document = _open_document(ls, request.uri)
     place = home.place(
         path.relative_to(folder.root).as_posix(),
         request.start_line,
         request.end_line if request.is_range else None,
-        _open_text(ls, request.uri),
+        document.source if document is not None else None,
     )
     found = [
         (root, engine.similar(place, engine is home, request.limit, request.filters, rerank=request.rerank))
@@ -304,9 +332,9 @@ def _merge(found: list[tuple[Path, SearchResult]], limit: int, troubles: list[st
     return answer
 
 
-def _open_text(ls: Server, uri: str) -> str | None:
-    document = ls.workspace.text_documents.get(unquote(uri))  # pygls keeps them under unquoted names
-    return document.source if document is not None else None
+def _open_document(ls: Server, uri: str) -> TextDocument | None:
+    documents: dict[str, TextDocument] = ls.workspace.text_documents
+    return documents.get(unquote(uri))  # pygls keeps them under unquoted names
 
 
 async def _in_thread(function: Callable[[], _Result]) -> _Result:

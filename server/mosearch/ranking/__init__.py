@@ -1,6 +1,7 @@
 """Ranking: fusion, features and re-ranking.  Pure functions over arrays and chunks; no I/O of any kind."""
 
 from mosearch.ranking.fusion import Candidate, blend, fuse
+from mosearch.ranking.nearby import merged, scores_beside
 from mosearch.ranking.query import Query, parse_query
 from mosearch.ranking.rules import apply_rules
 from mosearch.ranking.selection import select
@@ -14,7 +15,9 @@ __all__ = [
     "apply_rules",
     "blend",
     "fuse",
+    "merged",
     "parse_query",
+    "scores_beside",
     "select",
     "terms_of_chunk",
     "terms_of_text",

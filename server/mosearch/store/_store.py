@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosearch.errors import StoreLockedError
+from mosearch.globs import matching
 from mosearch.store._failures import translated
 from mosearch.store._folders import folder_bytes, make_private, tables_folder
-from mosearch.store._globs import matching
 from mosearch.store._locks import ProcessLock
 from mosearch.store._quarantine import quarantine
 from mosearch.store._values import TERM_FIELDS, ChunkTerms, MissingText, MissingTexts, StoreStats
