@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -121,6 +122,11 @@ def test_the_fingerprint_depends_on_contents_alone(copy: Path, tiny_model: Path)
     edit_config(copy, name="other", licence="none", index_exit=2)
     (copy / "README.md").write_text("x")
     assert model_info(copy).fingerprint == model_info(tiny_model).fingerprint
+
+
+def test_settings_that_came_later_leave_the_fingerprints_of_models_without_them_alone(copy: Path) -> None:
+    settings = read_config(copy).vector_settings()
+    assert not re.search('kv_heads|rope_theta|head_activation|suffix|norm"', settings)
 
 
 def test_hashes_are_remembered_until_the_file_changes(copy: Path) -> None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mosearch.errors import ModelError
 
-Pooling = Literal["mean", "token_weighted"]
-Head = Literal["identity", "linear"]
+Pooling = Literal["mean", "token_weighted", "last"]
+Head = Literal["identity", "linear", "mlp"]
+Activation = Literal["leaky_relu", "relu", "gelu", "gelu_tanh", "silu", "tanh", "identity"]
 
 CONFIG_FILE = "config.json"
 
@@ -25,10 +26,12 @@ CHARACTERS_PER_TOKEN = 64
 cost of a huge text is bounded.  Ordinary code has three to four."""
 MAX_TEXT_CHARACTERS = 1 << 20
 """What any model cuts off anyway, and the client therefore does not send."""
-ARCHITECTURES = ("bert",)
+ARCHITECTURES = ("bert", "starcoder2")
 
 # These may change without changing any vector.
 _NOT_IN_VECTORS = ("name", "licence", "index_exit", "rerank_exit")
+# These came later: unless they are used, fingerprints are what they were without them.
+_LATER = ("kv_heads", "rope_theta", "head_activation", "suffix", "norm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,13 @@ class ExitConfig:
     """0 is the static exit: raw token embeddings, no positions, no attention."""
     pooling: Pooling = "mean"
     """`mean`: over the tokens that are no padding.  `token_weighted`: softmax-weighted mean, with one
-    learned logit per vocabulary entry."""
+    learned logit per vocabulary entry.  `last`: the last token that is no padding."""
     head: Head = "identity"
-    """`identity` needs `dim == hidden_size`; `linear` is a weight [dim, hidden_size] and a bias [dim]."""
+    """`identity` needs `dim == hidden_size`; `linear` is a weight [dim, hidden_size] and a bias [dim];
+    `mlp` is a linear layer [hidden_size, hidden_size], `head_activation` and a linear layer to `dim`,
+    applied to every token before pooling."""
+    norm: bool = False
+    """Whether the stack's final LayerNorm comes first; only `starcoder2` has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,16 @@ class ModelConfig:
     query_prefix: str = ""
     code_prefix: str = ""
     """Put before every code text; `{language}` stands for the chunk's language."""
+    suffix: str = ""
+    """Put after every text, however long: the text is cut to make room.  In a model that has one, special
+    tokens are those spelled out in prefix and suffix, none is added, and none is found in a text."""
     layer_norm_eps: float = 1e-12
+    kv_heads: int = 0
+    """Heads of keys and values, each shared by `heads / kv_heads` query heads; 0: as many as `heads`."""
+    rope_theta: float = 10000.0
+    """Base of the rotary position embedding; `bert` has none."""
+    head_activation: Activation = "leaky_relu"
+    """Of heads of the kind `mlp`; `leaky_relu` has slope 0.01."""
     licence: str = ""
 
     def __post_init__(self) -> None:
@@ -79,14 +95,31 @@ class ModelConfig:
     def exit_layers(self) -> tuple[int, ...]:
         return tuple(sorted(e.layer for e in self.exits))
 
+    def up_to(self, layer: int) -> ModelConfig:
+        """The same model without what lies deeper than `layer`, which must be one of its exits."""
+        return replace(
+            self,
+            layers=max(layer, 1),
+            exits=tuple(e for e in self.exits if e.layer <= layer),
+            index_exit=min(self.index_exit, layer),
+            rerank_exit=layer,
+        )
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     def vector_settings(self) -> str:
         """Canonical JSON of the fields that decide vectors, for the fingerprint."""
-        kept = {k: v for k, v in asdict(self).items() if k not in _NOT_IN_VECTORS}
-        kept["exits"] = sorted(kept["exits"], key=lambda e: int(e["layer"]))
+        kept = {k: v for k, v in _without_defaults(self).items() if k not in _NOT_IN_VECTORS}
+        by_layer = sorted(self.exits, key=lambda e: e.layer)
+        kept["exits"] = [_without_defaults(e) for e in by_layer]
         return json.dumps(kept, sort_keys=True)
+
+
+def _without_defaults(config: ModelConfig | ExitConfig) -> dict[str, Any]:
+    """All fields but those of `_LATER` that have their default value."""
+    unused = {f.name for f in fields(config) if f.name in _LATER and getattr(config, f.name) == f.default}
+    return {k: v for k, v in asdict(config).items() if k not in unused}
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -162,7 +195,26 @@ def _problem(config: ModelConfig) -> str | None:
         return "hidden_size must be a multiple of heads"
     if config.max_tokens > min(config.max_positions, MAX_TEXT_CHARACTERS // CHARACTERS_PER_TOKEN):
         return f"max_tokens {config.max_tokens} is more than the model or the protocol can take"
-    return _exit_problem(config)
+    stack_problem = _starcoder2_problem if config.architecture == "starcoder2" else _bert_problem
+    return stack_problem(config) or _exit_problem(config)
+
+
+def _starcoder2_problem(config: ModelConfig) -> str | None:
+    if type(config.kv_heads) is not int or config.kv_heads < 0 or config.heads % (config.kv_heads or 1):
+        return "heads must be a multiple of kv_heads"
+    if config.hidden_size // config.heads % 2:
+        return "a head must have an even number of dimensions"
+    if not config.rope_theta > 0:
+        return f"rope_theta must be positive, not {config.rope_theta!r}"
+    return None
+
+
+def _bert_problem(config: ModelConfig) -> str | None:
+    if config.kv_heads not in (0, config.heads):
+        return "bert has as many kv_heads as heads"
+    if any(e.norm for e in config.exits):
+        return "bert has no final norm to apply at an exit"
+    return None
 
 
 def _exit_problem(config: ModelConfig) -> str | None:
@@ -176,6 +228,8 @@ def _exit_problem(config: ModelConfig) -> str | None:
             return f"exit {e.layer} has an unknown pooling {e.pooling!r} or head {e.head!r}"
         if e.head == "identity" and config.dim != config.hidden_size:
             return f"exit {e.layer} has no head, so dim must equal hidden_size"
+        if e.head == "mlp" and config.head_activation not in get_args(Activation):
+            return f"head_activation {config.head_activation!r} is unknown"
     for field in ("index_exit", "rerank_exit"):
         if getattr(config, field) not in layers:
             return f"{field} {getattr(config, field)!r} is not among the exits {sorted(layers)}"

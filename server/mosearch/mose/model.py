@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
+import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
 from torch import Tensor, bmm, float32, nn, zeros
 
 from mosearch.encoder.config import ExitConfig, ModelConfig
 from mosearch.mose.bert import Bert
+from mosearch.mose.starcoder2 import Linear, Starcoder2
 
-_BACKBONES = {"bert": Bert}
+_BACKBONES: dict[str, type[Bert] | type[Starcoder2]] = {"bert": Bert, "starcoder2": Starcoder2}
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "leaky_relu": nn.LeakyReLU,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "identity": nn.Identity,
+}
 
 
 class MultiExitEncoder(nn.Module):
@@ -31,27 +43,60 @@ class MultiExitEncoder(nn.Module):
         layer that is no exit.
         """
         layers = self.config.exit_layers if exits is None else tuple(exits)
-        heads = {layer: self.exits[str(layer)] for layer in layers}
+        heads = {layer: self._exit(layer) for layer in layers}
+        if isinstance(self.backbone, Starcoder2) and all(head.pools_last for head in heads.values()):
+            # Nothing that another token's last layer or head would give is looked at.
+            states = self.backbone(input_ids, mask, layers, last_token(mask))
+            return {layer: head.project(states[layer]) for layer, head in heads.items()}
         hidden = self.backbone(input_ids, mask, layers)
         return {layer: head(hidden[layer], input_ids, mask) for layer, head in heads.items()}
 
+    def _exit(self, layer: int) -> Exit:
+        found = self.exits[str(layer)]
+        assert isinstance(found, Exit)
+        return found
+
 
 class Exit(nn.Module):
-    """Pool in float32, project, normalise in float32."""
+    """Pool in float32, project, normalise in float32; a head that is not linear projects before pooling."""
 
     def __init__(self, config: ModelConfig, exit_config: ExitConfig) -> None:
         super().__init__()
+        self.pools_last = exit_config.pooling == "last"
+        self._projects_tokens = exit_config.head == "mlp" and not self.pools_last
         self.head: nn.Module = nn.Identity()
         if exit_config.head == "linear":
             self.head = nn.Linear(config.hidden_size, config.dim)
+        elif exit_config.head == "mlp":
+            self.head = nn.Sequential(
+                Linear(config.hidden_size, config.hidden_size),
+                _ACTIVATIONS[config.head_activation](),
+                Linear(config.hidden_size, config.dim),
+            )
         self.token_logit: nn.Parameter | None = None
         if exit_config.pooling == "token_weighted":
             self.token_logit = nn.Parameter(zeros(config.vocab_size))
 
     def forward(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """`hidden` [b, t, hidden_size] to L2-normalised float32 [b, dim]."""
+        if self.pools_last:
+            return self.project(hidden[torch.arange(len(hidden), device=hidden.device), last_token(mask)])
+        if self._projects_tokens:
+            return F.normalize(self._mean(self.head(hidden.float()), ids, mask), dim=1)
+        return self.project(self._mean(hidden, ids, mask))
+
+    def project(self, pooled: Tensor) -> Tensor:
+        """[b, hidden_size] to L2-normalised float32 [b, dim]."""
+        return F.normalize(self.head(pooled.float()).float(), dim=1)
+
+    def _mean(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         logits = mask.new_zeros(mask.shape, dtype=float32)
         if self.token_logit is not None:
             logits = self.token_logit[ids].float()
         weights = logits.masked_fill(~mask, float("-inf")).softmax(dim=1)
-        pooled = bmm(weights[:, None, :], hidden.float())[:, 0]
-        return F.normalize(self.head(pooled).float(), dim=1)
+        return bmm(weights[:, None, :], states.float())[:, 0]
+
+
+def last_token(mask: Tensor) -> Tensor:
+    """Place of the last True in each row: bool [b, t] → int64 [b]."""
+    return mask.shape[1] - 1 - mask.flip(1).int().argmax(1)
