@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -167,6 +167,17 @@ async def test_a_saved_change_is_found(client: LanguageClient, root: Path) -> No
     assert answer.hits[0].symbol == "Zigzag"
 
 
+async def test_a_change_on_disk_is_noticed_without_the_clients_help(
+    client: LanguageClient, root: Path
+) -> None:
+    (root / "src/zigzag.py").write_text("def zigzag_encode(n):\n    m = n * 2\n    return m ^ (n >> 63)\n")
+    await _answers(client, "zigzag_encode", lambda symbols: symbols[:1] == ["zigzag_encode"])
+    (root / "src").rename(root / "lib")
+    await _indexed(client, reports=3)
+    hits = (await _ask(client, "mosearch/search", {"query": "zigzag_encode"})).hits
+    assert hits[0].location.uri == (root / "lib/zigzag.py").as_uri()
+
+
 async def test_similar_uses_the_text_of_an_open_document(client: LanguageClient, root: Path) -> None:
     path = root / "src/store.go"
     text = "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n" + path.read_text()
@@ -242,7 +253,7 @@ class _Runs:
 
 def test_a_run_that_had_to_wait_reports_no_counts(root: Path, use_tiny_model: Path) -> None:
     runs = _Runs()
-    folder = Folder(root, {}, runs)
+    folder = Folder(root, {}, runs, watch=False)
     with Engine(root, load_settings(root)) as other:
         with other.store.writer_lock():
             folder.start()
@@ -257,7 +268,7 @@ def test_a_failure_nobody_foresaw_does_not_end_the_folder(
     root: Path, use_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = _Runs()
-    folder = Folder(root, {}, runs)
+    folder = Folder(root, {}, runs, watch=False)
 
     def broken(*_: object, **__: object) -> IndexReport:
         raise ZeroDivisionError("by accident")
@@ -343,14 +354,14 @@ def test_a_port_that_is_taken_is_named(use_tiny_model: Path) -> None:
     assert "Traceback" not in done.stderr.decode()
 
 
-async def _first_symbol(client: LanguageClient, query: str, wanted: str) -> None:
-    """Wait until a function is the first answer: an edit becomes searchable within moments."""
+async def _answers(client: LanguageClient, query: str, condition: Callable[[list[str]], bool]) -> None:
+    """Wait until the symbols found meet a condition: an edit becomes searchable within moments."""
     deadline = time.monotonic() + 10
     while True:
-        hits = (await _ask(client, "mosearch/search", {"query": query})).hits
-        if hits and hits[0].symbol == wanted:
+        symbols = [hit.symbol for hit in (await _ask(client, "mosearch/search", {"query": query})).hits]
+        if condition(symbols):
             return
-        assert time.monotonic() < deadline, [hit.symbol for hit in hits]
+        assert time.monotonic() < deadline, symbols
         await asyncio.sleep(0.02)
 
 
@@ -364,14 +375,12 @@ async def test_what_is_typed_is_found_before_it_is_saved(client: LanguageClient,
     change = lsp.TextDocumentContentChangePartial(range=at_start, text=typed)
     versioned = lsp.VersionedTextDocumentIdentifier(uri=uri, version=2)
     client.text_document_did_change(lsp.DidChangeTextDocumentParams(versioned, [change]))
-    await _first_symbol(client, "Zigzag", "Zigzag")
+    await _answers(client, "Zigzag", lambda symbols: symbols[:1] == ["Zigzag"])
     hit = (await _ask(client, "mosearch/search", {"query": "Checksum"})).hits[0]
     assert hit.location.range.start.line == 7, "positions are those of the buffer"
     closed = lsp.DidCloseTextDocumentParams(lsp.TextDocumentIdentifier(uri))
     client.text_document_did_close(closed)
-    await _first_symbol(client, "Zigzag Checksum", "Checksum")
-    hits = (await _ask(client, "mosearch/search", {"query": "Zigzag"})).hits
-    assert "Zigzag" not in {hit.symbol for hit in hits}
+    await _answers(client, "Zigzag", lambda symbols: "Zigzag" not in symbols)
 
 
 _CLIENT_THAT_DIES = """

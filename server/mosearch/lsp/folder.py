@@ -40,9 +40,12 @@ class Listener(Protocol):
 
 
 class Folder:
-    """Opens the engine in the background, then re-indexes whenever `request_update` was called."""
+    """Opens the engine in the background, then re-indexes whenever `request_update` was called.
 
-    def __init__(self, root: Path, options: dict[str, object], listener: Listener) -> None:
+    With `watch`, it notices changed files itself, for a client that does not tell.
+    """
+
+    def __init__(self, root: Path, options: dict[str, object], listener: Listener, *, watch: bool) -> None:
         self.root = root
         self._options = options
         self._listener = listener
@@ -52,6 +55,7 @@ class Folder:
         self._wanted = threading.Event()
         self._stopping = threading.Event()
         self.buffers = Buffers(root.name, self.engine)
+        self._watch = watch
         self._thread = threading.Thread(target=self._run, name=f"mosearch-{root.name}", daemon=True)
         self._maintenance: threading.Thread | None = None
 
@@ -81,6 +85,7 @@ class Folder:
     def _run(self) -> None:
         # Imported here, in the folder's own thread: `initialize` does not wait for numpy and its like.
         from mosearch.engine import Engine
+        from mosearch.workspace import Watcher
 
         try:
             settings = load_settings(self.root, self._options)
@@ -93,9 +98,13 @@ class Folder:
             self._opened.set()
         engine = self._engine
         engine.warm_up()
+        watcher = Watcher(engine.root, self.request_update)
         try:
+            if self._watch:
+                watcher.start()
             self._keep_fresh(engine)
         finally:
+            watcher.stop()
             self._engine = None
             self._stopping.set()
             if self._maintenance is not None:

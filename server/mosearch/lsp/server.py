@@ -70,7 +70,9 @@ class Server(LanguageServer):
             return
         if self._reporter is None:
             self._reporter = ProgressReporter(self, asyncio.get_running_loop())
-        folder = self.folders[root] = Folder(root, self.options, self._reporter)
+        folder = self.folders[root] = Folder(
+            root, self.options, self._reporter, watch=not _client_watches(self)
+        )
         folder.start()
         for uri in list(self.workspace.text_documents):
             _show(self, uri)
@@ -122,10 +124,15 @@ async def _initialized(ls: Server, _params: lsp.InitializedParams) -> None:
     await _watch_files(ls)
 
 
-async def _watch_files(ls: Server) -> None:
+def _client_watches(ls: Server) -> bool:
+    """Whether the client tells of changed files when it is asked to."""
     workspace = ls.client_capabilities.workspace
     watching = workspace.did_change_watched_files if workspace is not None else None
-    if watching is None or not watching.dynamic_registration:
+    return watching is not None and bool(watching.dynamic_registration)
+
+
+async def _watch_files(ls: Server) -> None:
+    if not _client_watches(ls):
         return
     options = lsp.DidChangeWatchedFilesRegistrationOptions(
         watchers=[lsp.FileSystemWatcher(glob_pattern="**/*")]

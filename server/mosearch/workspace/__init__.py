@@ -9,6 +9,7 @@ from mosearch.workspace.repository import repository_key
 from mosearch.workspace.roots import resolve_root
 from mosearch.workspace.scan import DEFAULT_MAX_FILE_BYTES, ScanResult, scan, walk
 from mosearch.workspace.sources import Source, content_hash, read_source
+from mosearch.workspace.watcher import Watcher
 
 __all__ = [
     "DEFAULT_MAX_FILE_BYTES",
@@ -18,6 +19,7 @@ __all__ = [
     "IgnoreRules",
     "ScanResult",
     "Source",
+    "Watcher",
     "classify",
     "content_hash",
     "decode",
