@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -45,6 +45,17 @@ def private_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MOSEARCH_RUNTIME_DIR", str(runtime))
     yield runtime
     _end_hosts(runtime)
+
+
+@pytest.fixture
+def kill_hosts(private_runtime: Path) -> Callable[[], None]:
+    """Kills the test's own encoder hosts without warning."""
+
+    def kill() -> None:
+        for process in hosts_in(private_runtime):
+            process.kill()
+
+    return kill
 
 
 def _end_hosts(runtime: Path) -> None:

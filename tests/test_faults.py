@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,11 @@ def _content(root: Path) -> tuple[list[tuple[str, str, int]], set[str]]:
         )
 
 
-def _kill_hosts(runtime: Path) -> None:
-    subprocess.run(["pkill", "-9", "-f", str(runtime)], check=False)
-
-
 def test_killed_at_any_moment_the_next_run_completes(
-    tmp_path: Path, use_tiny_model: Path, private_runtime: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    use_tiny_model: Path,
+    kill_hosts: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root = _many_files(tmp_path / "work", 60)
     chance = random.Random(20)
@@ -81,7 +81,7 @@ def test_killed_at_any_moment_the_next_run_completes(
         process = subprocess.Popen([*COMMAND, "index", "--root", str(root)], stdout=subprocess.DEVNULL)
         time.sleep(chance.uniform(0.2, 1.0) * duration)
         if kill % 2:
-            _kill_hosts(private_runtime)
+            kill_hosts()
         process.kill()
         process.wait()
     report = _run("index", "--root", root)
@@ -91,13 +91,15 @@ def test_killed_at_any_moment_the_next_run_completes(
 
 
 def test_a_host_killed_while_it_embeds_is_replaced(
-    tmp_path: Path, use_tiny_model: Path, private_runtime: Path
+    tmp_path: Path, use_tiny_model: Path, private_runtime: Path, kill_hosts: Callable[[], None]
 ) -> None:
     root = _many_files(tmp_path / "work", 60)
     process = subprocess.Popen([*COMMAND, "index", "--root", str(root)], stdout=subprocess.DEVNULL)
-    while process.poll() is None and not list(private_runtime.glob("*.sock")):
+    deadline = time.monotonic() + 60
+    while not list(private_runtime.glob("*.sock")):
+        assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    _kill_hosts(private_runtime)
+    kill_hosts()
     assert process.wait(60) == 0
     assert _run("status", "--root", root)["pending"] == 0
 

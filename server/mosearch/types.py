@@ -14,6 +14,8 @@ from typing import Literal
 
 TextKind = Literal["code", "query"]
 
+PREVIEW_LINES = 12
+
 
 class SymbolKind(IntEnum):
     """The symbol kinds of LSP 3.17 (`SymbolKind`), under the protocol's own numbers."""
@@ -204,6 +206,11 @@ class Hit:
     chunk: Chunk
     score: float
     exit: int | None
+
+    @property
+    def preview(self) -> str:
+        """The first lines of the chunk's text, as written."""
+        return "\n".join(self.chunk.text.splitlines()[:PREVIEW_LINES])
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mosearch.engine import Engine, Status
     from mosearch.indexer import Progress as ProgressCallback
 
-PREVIEW_LINES = 12
 _SHOWN_LINES = 6
 _STAGES = {"scan": "Looking for changes", "parse": "Reading files", "embed": "Embedding"}
 
@@ -99,7 +98,7 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
         "language": chunk.language,
         "score": hit.score,
         "exit": hit.exit,
-        "preview": "\n".join(chunk.text.splitlines()[:PREVIEW_LINES]),
+        "preview": hit.preview,
     }
 
 

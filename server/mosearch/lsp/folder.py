@@ -23,7 +23,7 @@ _DEBOUNCE_S = 0.2
 _RETRY_S = 2.0
 _OPEN_TIMEOUT_S = 60.0
 # An editor that is closed leaves nothing running, but one that is only restarted finds its host.
-_LINGER_S = 3.0
+_LINGER_S = 1.0
 
 
 class Listener(Protocol):
@@ -75,7 +75,7 @@ class Folder:
             raise self._trouble or MosearchError(f"The index of {self.root} is closed.")
         return self._engine
 
-    def stop(self, timeout: float = 3.0) -> None:
+    def stop(self, timeout: float = 1.5) -> None:
         """End the thread and close the engine; what is indexed so far is kept."""
         self.buffers.stop()
         self._stopping.set()

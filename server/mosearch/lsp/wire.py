@@ -14,7 +14,6 @@ from mosearch.errors import QueryError
 from mosearch.settings import Settings
 from mosearch.types import Chunk, Filters, Hit, SymbolKind
 
-PREVIEW_LINES = 12
 LARGEST_LIMIT = 1000
 
 
@@ -88,7 +87,7 @@ def hit_to_json(root: Path, hit: Hit) -> dict[str, Any]:
         "language": chunk.language,
         "score": hit.score,
         "exit": hit.exit,
-        "preview": "\n".join(chunk.text.splitlines()[:PREVIEW_LINES]),
+        "preview": hit.preview,
     }
 
 

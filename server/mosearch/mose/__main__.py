@@ -8,16 +8,17 @@ import os
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import NoReturn
 
-import torch
+import psutil
 
 from mosearch.errors import MosearchError
-from mosearch.mose.host import Host
-from mosearch.mose.inference import load
 
 _log = logging.getLogger("mosearch.mose")
+
+_WATCH_SECONDS = 0.5
 
 
 def main() -> int:
@@ -25,6 +26,15 @@ def main() -> int:
     logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s", level=logging.INFO)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
+    admitted = threading.Event()
+    if options.started_by is not None:
+        _leave_with(options.started_by, admitted)
+    # Imported only now: it takes seconds, in which whoever started us may die.
+    import torch
+
+    from mosearch.mose.host import Host
+    from mosearch.mose.inference import load
+
     threads = options.threads or default_threads()
     torch.set_num_threads(threads)
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # read by the tokeniser at its first batch
@@ -35,7 +45,7 @@ def main() -> int:
             options.address,
             threads=threads,
             idle_seconds=options.idle_seconds,
-            started_by=options.started_by,
+            admitted=admitted,
         )
         _log.info("%s on %s, %s, %d threads", encoder.info.name, encoder.device, encoder.dtype, threads)
         _log.info("leaving: %s", host.serve(use_tcp=options.tcp))
@@ -43,6 +53,18 @@ def main() -> int:
         _log.error("%s", error)
         return error.exit_code if isinstance(error, MosearchError) else 1
     return 0
+
+
+def _leave_with(process: int, admitted: threading.Event) -> None:
+    """End if the process that started this one is gone before any client was admitted."""
+
+    def watch() -> None:
+        while not admitted.wait(_WATCH_SECONDS):
+            if not psutil.pid_exists(process):
+                _log.info("leaving: whoever started it is gone")
+                os._exit(0)
+
+    threading.Thread(target=watch, name="starter", daemon=True).start()
 
 
 def default_threads() -> int:

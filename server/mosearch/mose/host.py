@@ -19,7 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from mosearch.encoder.address import Address, read_address, write_address
 from mosearch.encoder.link import Link
@@ -92,7 +91,7 @@ class Host:
         *,
         threads: int,
         idle_seconds: float,
-        started_by: int | None = None,
+        admitted: threading.Event | None = None,
     ) -> None:
         self._encoder = encoder
         self._file = file
@@ -102,7 +101,7 @@ class Host:
         self._connections: set[Connection] = set()
         self._started = self._last_used = time.monotonic()
         self._stay_until = self._started + _FIRST_CLIENT_SECONDS
-        self._awaited = started_by
+        self._admitted = admitted or threading.Event()
         self._texts_done = 0
 
     def serve(self, *, use_tcp: bool) -> str:
@@ -128,8 +127,6 @@ class Host:
             return f"unused for {self._idle_seconds:g} s"
         if not self._connections and time.monotonic() > self._stay_until:
             return "no client wants it to stay"
-        if self._awaited is not None and not psutil.pid_exists(self._awaited):
-            return "whoever started it is gone"
         if read_address(self._file) != address or (address.path and not Path(address.path).exists()):
             return "the address was removed or taken over"
         return None
@@ -147,7 +144,7 @@ class Host:
         try:
             self._admit(connection, token)
             self._connections.add(connection)
-            self._awaited = None
+            self._admitted.set()
             while True:
                 self._answer(connection, connection.link.receive())
         except ProtocolError as error:
@@ -213,7 +210,7 @@ class Host:
     def _compute(self, request: Request[Connection], batch: Batch) -> None:
         try:
             found = self._encoder.run(batch, tuple(request.vectors))
-        except (RuntimeError, MemoryError) as error:
+        except (MosearchError, RuntimeError, MemoryError) as error:
             _log.exception("a batch of %d texts failed", len(batch.rows))
             self._schedule.drop(request)
             self._fail(request.owner, request.id, error)
