@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
@@ -30,9 +31,11 @@ def runtime_folder() -> Path:
     chosen = os.environ.get(RUNTIME_VARIABLE)
     if chosen:
         return _made_private(Path(chosen))
-    usual = Path(platformdirs.user_runtime_dir("mosearch", appauthor=False))
-    if usual.parent.is_dir() and os.access(usual.parent, os.W_OK) and _fits(usual):
-        return _made_private(usual)
+    # Without the variable, platformdirs warns and names a folder that nobody has made private.
+    if sys.platform != "linux" or "XDG_RUNTIME_DIR" in os.environ:
+        usual = Path(platformdirs.user_runtime_dir("mosearch", appauthor=False))
+        if usual.parent.is_dir() and os.access(usual.parent, os.W_OK) and _fits(usual):
+            return _made_private(usual)
     return _made_private(Path(tempfile.gettempdir()) / f"mosearch-{_user_id()}")
 
 
