@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
 from mosearch.encoder import ExitConfig, ModelConfig
 from mosearch.errors import ModelError
 from mosearch.mose.tokens import TextTokenizer
 
-MARKS = ["<|endoftext|>", "<sep>", "<cls>", "<mask>"]
+sys.path.insert(0, str(Path(__file__).parent / "bench"))
+from published_checkpoint import MARKS, tokenizer
+
 CODE = "<sep>Represent this {language} code snippet for retrieval:<sep>"
 QUERY = "<sep>Represent this code description for retrieving supporting snippets of code:<sep>"
-
-
-def byte_level_tokenizer(marks: list[str] = MARKS) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=marks,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(
-        [CODE, QUERY, "def parse(text): return text", "for i in range(10)"], trainer
-    )
-    return tokenizer
 
 
 CONFIG = ModelConfig(
@@ -59,13 +45,13 @@ CONFIG = ModelConfig(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("framing")
-    byte_level_tokenizer().save(str(folder / "tokenizer.json"))
+    tokenizer().save(str(folder / "tokenizer.json"))
     return folder
 
 
 def whole(folder: Path, text: str) -> list[int]:
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return list(tokenizer.encode(text, add_special_tokens=False).ids)
+    made = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return list(made.encode(text, add_special_tokens=False).ids)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
@@ -74,8 +60,8 @@ def test_a_framed_text_has_the_tokens_of_the_whole_string(folder: Path, body: st
     if any(mark in body for mark in MARKS):
         return
     code, query = CODE.replace("{language}", "python"), QUERY
-    tokenizer = TextTokenizer(folder, replace(CONFIG, max_tokens=64))
-    found = [tokenizer([body], "code", ["Python"])[0], tokenizer([body], "query")[0]]
+    encode = TextTokenizer(folder, CONFIG)
+    found = [encode([body], "code", ["Python"])[0], encode([body], "query")[0]]
     for ids, text in zip(found, (code + body + "<cls>", query + body + "<cls>"), strict=True):
         expected = whole(folder, text)
         assert ids == expected if len(expected) <= 64 else ids == [*expected[:63], expected[-1]]
@@ -83,8 +69,8 @@ def test_a_framed_text_has_the_tokens_of_the_whole_string(folder: Path, body: st
 
 @pytest.mark.parametrize("kind", ["code", "query"])
 def test_a_long_text_keeps_its_frame(folder: Path, kind: str) -> None:
-    tokenizer = TextTokenizer(folder, CONFIG)
-    long, empty = tokenizer(["def parse(text): " * 900, ""], kind, ["go", "go"])  # type: ignore[arg-type]
+    encode = TextTokenizer(folder, CONFIG)
+    long, empty = encode(["def parse(text): " * 900, ""], kind, ["go", "go"])  # type: ignore[arg-type]
     assert len(long) == 64 and long[-1] == 2
     assert long[: len(empty) - 1] == empty[:-1] and empty[0] == 1 and empty[-2:] == [1, 2]
 
@@ -104,7 +90,7 @@ def test_the_instruction_names_the_language(folder: Path, language: str, words: 
 
 
 def test_missing_special_tokens_are_named(tmp_path: Path) -> None:
-    byte_level_tokenizer(["<|endoftext|>", "<sep>"]).save(str(tmp_path / "tokenizer.json"))
+    tokenizer(["<|endoftext|>", "<sep>"]).save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(ModelError, match="lacks the special tokens <cls>"):
         TextTokenizer(tmp_path, CONFIG)
 

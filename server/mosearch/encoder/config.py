@@ -123,8 +123,8 @@ def _without_defaults(config: ModelConfig | ExitConfig) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check `config.json` of a model folder.  Raises ModelError."""
-    raw = _read_json(folder / CONFIG_FILE)
+    """Read and check `config.json` in our schema or that of sentence-transformers.  Raises ModelError."""
+    raw = read_json(folder / CONFIG_FILE)
     if "model_type" in raw:
         return _from_sentence_transformers(folder, raw)
     return parse_config(raw, folder / CONFIG_FILE)
@@ -145,10 +145,10 @@ def _from_sentence_transformers(folder: Path, raw: Mapping[str, Any]) -> ModelCo
     if raw["model_type"] != "bert" or raw.get("hidden_act", "gelu") != "gelu":
         raise ModelError(f"{folder} holds a {raw['model_type']!r} model; only BERT with GELU can be loaded.")
     pooling = folder / "1_Pooling" / CONFIG_FILE
-    if pooling.exists() and not _read_json(pooling).get("pooling_mode_mean_tokens"):
+    if pooling.exists() and not read_json(pooling).get("pooling_mode_mean_tokens"):
         raise ModelError(f"{folder} does not pool by the mean over tokens; such a model cannot be loaded.")
     sentence = folder / "sentence_bert_config.json"
-    limits = _read_json(sentence) if sentence.exists() else {}
+    limits = read_json(sentence) if sentence.exists() else {}
     try:
         layers, hidden = raw["num_hidden_layers"], raw["hidden_size"]
         return ModelConfig(
@@ -171,7 +171,8 @@ def _from_sentence_transformers(folder: Path, raw: Mapping[str, Any]) -> ModelCo
         raise ModelError(f"{folder / CONFIG_FILE} lacks {error}. Fetch the model again.") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that holds a JSON object.  Raises ModelError."""
     try:
         raw = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

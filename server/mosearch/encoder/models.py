@@ -9,16 +9,25 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from mosearch.encoder.config import CONFIG_FILE, ModelConfig, read_config
+from mosearch.encoder.config import CONFIG_FILE, ModelConfig, read_config, read_json
 from mosearch.encoder.places import cache_folder
+from mosearch.encoder.published import is_published, published_config
+from mosearch.encoder.weights import WEIGHTS_FILE, weight_files
 from mosearch.errors import ModelError
 from mosearch.types import ModelInfo
 
-WEIGHTS_FILE = "model.safetensors"
+__all__ = ["TOKENIZER_FILE", "WEIGHTS_FILE", "describe", "find_model", "load_config", "model_info"]
+
 TOKENIZER_FILE = "tokenizer.json"
 
 TEXT_VERSION = 1
 """Raised whenever the way from text to tokens changes, so that stored vectors are never mixed with others."""
+
+_SAMPLED_BYTES = 512 << 20
+"""Of a larger file, which only weights are, a sample is hashed.  Reading all of a billion parameters would
+take longer than loading the part that is used, and other weights differ everywhere."""
+_BLOCK = 1 << 20
+_SAMPLE = 4096
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "mose" / "bundled"
 _MINILM = "all-MiniLM-L6-v2"
@@ -45,6 +54,9 @@ def find_model(name_or_path: str | os.PathLike[str] | None = None) -> Path:
 
 def load_config(folder: Path) -> ModelConfig:
     """The configuration of a folder that `find_model` returned.  Raises ModelError."""
+    raw = read_json(folder / CONFIG_FILE)
+    if is_published(raw):
+        return published_config(folder, raw)
     config = read_config(folder)
     return replace(config, name=_MINILM) if _MINILM_PACKAGE in folder.parts else config
 
@@ -84,14 +96,14 @@ def _fingerprint(folder: Path, config: ModelConfig) -> str:
     parts = (
         f"text {TEXT_VERSION}",
         config.vector_settings(),
-        _file_hash(folder / WEIGHTS_FILE),
+        *(_file_hash(file) for file in weight_files(folder)),
         _file_hash(folder / TOKENIZER_FILE),
     )
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
 def _file_hash(path: Path) -> str:
-    """BLAKE2b of a file's bytes, remembered in the user's cache folder until its size or time changes."""
+    """`_hash_bytes`, remembered in the user's cache folder until the file's size or time changes."""
     try:
         stat = path.stat()
         key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
@@ -108,10 +120,18 @@ def _file_hash(path: Path) -> str:
 
 
 def _hash_bytes(path: Path) -> str:
+    """BLAKE2b of all bytes, or of a large file its size, first MiB (the header) and 4 KiB of every MiB."""
     state = hashlib.blake2b(digest_size=32)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            state.update(block)
+    size = path.stat().st_size
+    sampled = size > _SAMPLED_BYTES
+    if sampled:
+        state.update(str(size).encode())
+    with path.open("rb", buffering=0 if sampled else -1) as file:
+        if sampled and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        for start in range(0, size, _BLOCK):
+            file.seek(start)
+            state.update(file.read(_SAMPLE if sampled and start else _BLOCK))
     return state.hexdigest()
 
 

@@ -9,24 +9,29 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mosearch.encoder.config import CONFIG_FILE
+from mosearch.encoder.config import CONFIG_FILE, read_json
 from mosearch.encoder.models import WEIGHTS_FILE, load_config
+from mosearch.encoder.published import is_published
 from mosearch.errors import ModelError
 from mosearch.mose import bert
 from mosearch.mose.model import MultiExitEncoder
+from mosearch.mose.published import load_published
 
 _FOREIGN_MARK = "embeddings.word_embeddings.weight"
 _SCALE = ".scale"
 _SHOWN = 6
 
 
-def load_model(folder: Path) -> MultiExitEncoder:
-    """The model of a folder in float32 on the CPU, in evaluation mode.
+def load_model(folder: Path, deepest: int | None = None) -> MultiExitEncoder:
+    """The model of a folder on the CPU, in evaluation mode; in float32 unless it is a published one.
 
-    A tensor may be stored as float16, bfloat16, float32, or as int8 [r, c] beside `<name>.scale`
-    [r, 1].  Raises ModelError when the weights are missing, damaged or do not fit `config.json`.
+    Of a published model, what lies deeper than the exit `deepest` is left out.  A tensor of ours may be
+    stored as float16, bfloat16, float32, or as int8 [r, c] beside `<name>.scale` [r, 1].  Raises
+    ModelError when the weights are missing, damaged or do not fit `config.json`.
     """
     config = load_config(folder)
+    if is_published(read_json(folder / CONFIG_FILE)):
+        return load_published(folder, config, deepest or config.exit_layers[-1])
     # Not on the meta device: that would avoid 90 ms of random numbers at the price of 1.2 s of imports.
     model = MultiExitEncoder(config)
     tensors = _read(folder / WEIGHTS_FILE)

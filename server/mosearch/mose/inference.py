@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mosearch.encoder.models import describe, find_model
+from mosearch.encoder.config import ModelConfig
+from mosearch.encoder.models import describe, find_model, load_config
 from mosearch.errors import ModelError, UsageError
 from mosearch.mose.checkpoint import load_model
 from mosearch.mose.model import MultiExitEncoder
@@ -22,6 +24,8 @@ _GPU_LAYER_TOKENS = 1 << 19
 """Padded tokens times layers in one forward pass: large enough for full speed, small enough that an urgent
 request which waits for the pass to end does not wait long.  On one core of 2025 with bfloat16 and a width of
 384, a pass takes about 20 ms; larger ones gain less by their size than they lose by padding."""
+_LAYER_WEIGHTS = 12 * 384**2
+"""In a layer of such a model; one with more of them gets as many fewer tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,11 @@ class Batch:
 
 
 class Encoder:
-    """A loaded model.  `batches` may be called by any thread, `encode` and `run` by one at a time."""
+    """A loaded model.  `batches` may be called by any thread, `encode` and `run` by one at a time.
+
+    `deepen` loads the model anew, at least as deep as the exit it is given: it is called when an exit is
+    asked for that `model` does not reach.
+    """
 
     def __init__(
         self,
@@ -43,14 +51,15 @@ class Encoder:
         info: ModelInfo,
         device: torch.device,
         dtype: torch.dtype,
+        deepen: Callable[[int], MultiExitEncoder],
     ) -> None:
-        # The exits stay in float32: they cost next to nothing, and pooling is where rounding adds up.
-        model.backbone.to(dtype)
-        self._model = model.to(device)
         self._tokenizer = tokenizer
+        self._deepen = deepen
         self.info = info
         self.device = device
         self.dtype = dtype
+        self._layer_factor = max(1.0, _layer_weights(model.config) / _LAYER_WEIGHTS)
+        self._model = self._placed(model)
 
     @property
     def exits(self) -> tuple[int, ...]:
@@ -97,7 +106,7 @@ class Encoder:
         layer_tokens = _GPU_LAYER_TOKENS
         if self.device.type == "cpu":
             layer_tokens = _LAYER_TOKENS_PER_THREAD * torch.get_num_threads()
-        return layer_tokens // max(1, *exits)
+        return int(layer_tokens / self._layer_factor) // max(1, *exits)
 
     def batches(
         self, texts: Sequence[str], kind: TextKind, languages: Sequence[str] | None, limit: int
@@ -115,10 +124,20 @@ class Encoder:
 
     @torch.inference_mode()
     def run(self, batch: Batch, exits: Collection[int]) -> dict[int, NDArray[np.float16]]:
-        """One forward pass: float16 [len(batch.rows), dim] by exit."""
+        """One forward pass: float16 [len(batch.rows), dim] by exit.
+
+        Raises ModelError when the part of the model that is needed first now is damaged.
+        """
+        if max(exits) > self._model.config.layers:
+            self._model = self._placed(self._deepen(max(exits)))
         ids, mask = _padded(batch.ids)
         found = self._model(ids.to(self.device), mask.to(self.device), exits)
         return {layer: vectors.half().cpu().numpy() for layer, vectors in found.items()}
+
+    def _placed(self, model: MultiExitEncoder) -> MultiExitEncoder:
+        # The exits stay in float32: they cost next to nothing, and pooling is where rounding adds up.
+        model.backbone.to(self.dtype)
+        return model.to(self.device)
 
 
 def load(
@@ -130,10 +149,22 @@ def load(
     computes well.  Raises ModelError for a model or a device that cannot be used.
     """
     folder = find_model(name_or_path)
-    model = load_model(folder)
+    config = load_config(folder)
     place = _device(device)
-    tokenizer = TextTokenizer(folder, model.config)
-    return Encoder(model, tokenizer, describe(folder, model.config), place, dtype or _fastest_dtype(place))
+    return Encoder(
+        load_model(folder, config.index_exit),
+        TextTokenizer(folder, config),
+        describe(folder, config),
+        place,
+        dtype or _fastest_dtype(place),
+        partial(load_model, folder),
+    )
+
+
+def _layer_weights(config: ModelConfig) -> int:
+    """Weights of one layer's matrices."""
+    shared = (config.kv_heads or config.heads) / config.heads
+    return int(2 * config.hidden_size * (config.hidden_size * (1 + shared) + config.intermediate_size))
 
 
 def _device(name: str) -> torch.device:
