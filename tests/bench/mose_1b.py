@@ -1,0 +1,132 @@
+"""What the full-size published checkpoint costs to load and to run, measured with random weights.
+
+    python tests/bench/mose_1b.py write FOLDER     writes 2.1 GB, once
+    python tests/bench/mose_1b.py measure FOLDER EXIT [--threads N] [--device D] [--tokens T]
+
+`measure` prints one JSON object.  `bytes_mapped` is the part of the file whose pages this process touched,
+`bytes_read` what it asked of the disk or its cache through system calls (the hash of a sample of the file is
+in it).  `share_of_peak` compares the multiplications of a forward pass, done and not saved, with
+those of the model's own largest matrix product in the same number format, measured just before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from published_checkpoint import FULL_SIZE, VARIANTS, shapes, write
+
+from mosearch.encoder import ModelConfig
+from mosearch.encoder.models import load_config
+from mosearch.mose import load
+from mosearch.mose.inference import Batch
+
+_ROUNDS = 9
+_PEAK_TOKENS = 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("action", choices=("write", "measure"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("exit", type=int, nargs="?", default=4)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--tokens", type=int, default=200)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.action == "write":
+        write(options.folder, shapes(FULL_SIZE, 36, VARIANTS[36]), FULL_SIZE)
+        return
+    print(json.dumps(measure(options.folder, options.exit, options.device, options.tokens)))  # noqa: T201
+
+
+def measure(folder: Path, exit_: int, device: str, tokens: int) -> dict[str, Any]:
+    before = psutil.Process().memory_info().rss
+    start = time.perf_counter()
+    encoder = load(folder, device)
+    loaded = time.perf_counter() - start
+    batch = Batch((0,), ([*torch.randint(4, 49152, (tokens - 1,)).tolist(), 49153],))
+    start = time.perf_counter()
+    encoder.run(batch, (exit_,))
+    first = time.perf_counter() - start
+    config = load_config(folder)
+    peak = _peak(config, encoder.dtype, encoder.device)
+    seconds = _median(lambda: encoder.run(batch, (exit_,)))
+    done = _multiplications(config, exit_, tokens)
+    return {
+        "exit": exit_,
+        "tokens": tokens,
+        "threads": torch.get_num_threads(),
+        "device": str(encoder.device),
+        "dtype": str(encoder.dtype),
+        "load_s": round(loaded, 2),
+        "first_pass_s": round(first, 2),
+        "bytes_read": _bytes_read(),
+        "bytes_mapped": _bytes_mapped(folder),
+        "rss_grown_mib": (psutil.Process().memory_info().rss - before) >> 20,
+        "latency_ms": round(1000 * seconds, 1),
+        "gflops": round(2 * done / seconds / 1e9, 1),
+        "peak_gflops": round(peak / 1e9, 1),
+        "share_of_peak": round(2 * done / seconds / peak, 3),
+    }
+
+
+def _multiplications(config: ModelConfig, exit_: int, tokens: int) -> int:
+    """Of all matrix products in a pass of one text; the last layer computes but one query."""
+    hidden, wide = config.hidden_size, config.intermediate_size
+    narrow = hidden // config.heads * config.kv_heads
+    keys, rest = 2 * hidden * narrow, 2 * hidden * (hidden + wide)
+    layers = tokens * keys * exit_ + (tokens * (exit_ - 1) + 1) * rest
+    attention = 2 * hidden * tokens * (tokens * (exit_ - 1) + 1)
+    return layers + attention + hidden * (hidden + config.dim)
+
+
+def _peak(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> float:
+    """Operations per second (two per multiplication) of a large product with the MLP's first matrix."""
+    left = torch.randn(_PEAK_TOKENS, config.hidden_size, device=device).to(dtype)
+    right = torch.randn(config.intermediate_size, config.hidden_size, device=device).to(dtype)
+
+    def product() -> None:
+        torch.nn.functional.linear(left, right)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return 2 * left.numel() * config.intermediate_size / _median(product)
+
+
+def _median(action: Callable[[], object]) -> float:
+    action()
+    times = []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _bytes_read() -> int | None:
+    io = Path("/proc/self/io")
+    if not io.exists():
+        return None
+    fields = dict(line.split(": ") for line in io.read_text().splitlines())
+    return int(fields["rchar"])
+
+
+def _bytes_mapped(folder: Path) -> int | None:
+    """Resident pages of the weights in this process."""
+    if not hasattr(psutil.Process, "memory_maps"):
+        return None
+    maps = psutil.Process().memory_maps(grouped=True)
+    return sum(m.rss for m in maps if m.path.startswith(str(folder.resolve())))
+
+
+if __name__ == "__main__":
+    main()
