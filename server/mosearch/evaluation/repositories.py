@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
+from threading import Event
 from time import perf_counter
 from typing import Any
 
@@ -103,6 +104,7 @@ def measure(repository: Repository, checkouts: Path, *, rerank: bool) -> Outcome
         start = perf_counter()
         report = engine.update()
         index_seconds = perf_counter() - start
+        engine.maintain(Event())
         engine.search("warm up", DEPTH, rerank=rerank)
         answers = [_ask(engine, repository, question, rerank) for question in repository.questions]
     return Outcome(
