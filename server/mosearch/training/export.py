@@ -37,6 +37,7 @@ def export(
     if int8:
         file = target / WEIGHTS_FILE
         save_file(quantised(load_file(file)), file)
+    (target / WEIGHTS_FILE).chmod(0o644)  # the library makes it unreadable to others
     shutil.copyfile(source / TOKENIZER_FILE, target / TOKENIZER_FILE)
     corpus = _read(corpus_file)
     (target / CARD_FILE).write_text(model_card(model.config, corpus, _read(figures_file)), encoding="utf-8")

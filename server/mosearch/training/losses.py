@@ -23,6 +23,8 @@ class Weights:
     """Distillation from the frozen teacher, in text→code batches."""
     frozen_code: float = 0.3
     """The same in code→code batches, where the teacher is weak."""
+    frozen_shallow: float = 1.0
+    """Times the two above, for all exits but the deepest."""
     deepest: float = 0.5
     """Distillation of the shallower exits from the deepest one."""
 
@@ -45,7 +47,8 @@ def total_loss(
     total = left[deepest].new_zeros(())
     for exit_, weight in exit_weights.items():
         mine = similarities(left[exit_], right[exit_], scale)
-        loss = weights.contrastive * contrastive(mine[0], twins) + frozen_weight * divergence(frozen, mine)
+        keep = frozen_weight * (1.0 if exit_ == deepest else weights.frozen_shallow)
+        loss = weights.contrastive * contrastive(mine[0], twins) + keep * divergence(frozen, mine)
         if exit_ != deepest:
             loss = loss + weights.deepest * divergence(targets, mine)
         total = total + weight * loss
