@@ -109,7 +109,7 @@ def source_functions(path: str, source: bytes) -> Iterator[Function]:
         return
     try:
         parsed = parse(source, language, path)
-    except (ParseError, IndexError):
+    except ParseError:
         return
     for chunk in parsed.chunks:
         function = _function(chunk)
