@@ -130,7 +130,7 @@ class Encoder:
         """
         if max(exits) > self._model.config.layers:
             self._model = self._placed(self._deepen(max(exits)))
-        ids, mask = _padded(batch.ids)
+        ids, mask = padded(batch.ids)
         found = self._model(ids.to(self.device), mask.to(self.device), exits)
         return {layer: vectors.half().cpu().numpy() for layer, vectors in found.items()}
 
@@ -192,7 +192,8 @@ def _cpu_multiplies_bf16() -> bool:
     return any(probe() for name in probes if (probe := getattr(torch.cpu, name, None)))
 
 
-def _padded(ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """int64 ids, padded with 0 on the right, and a bool mask, True for tokens; both [rows, longest row]."""
     longest = max(len(row) for row in ids)
     padded = np.zeros((len(ids), longest), np.int64)
     mask = np.zeros((len(ids), longest), np.bool_)
