@@ -118,6 +118,8 @@ def use_tiny_model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Commands and servers started by the test use the tiny model."""
     monkeypatch.setenv("MOSEARCH_MODEL", str(tiny_model))
     monkeypatch.setenv("MOSEARCH_DEVICE", "cpu")
+    # On a busy machine the usual budget would be spent earlier in one run than in another.
+    monkeypatch.setenv("MOSEARCH_RERANK_BUDGET_MS", "30000")
     return tiny_model
 
 

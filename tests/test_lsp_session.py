@@ -36,7 +36,9 @@ async def client(
     root: Path,
     tiny_model: Path,
 ) -> AsyncIterator[None]:
-    await lsp_client.initialize_session(_initialize(root, {"model": str(tiny_model), "device": "cpu"}))
+    await lsp_client.initialize_session(
+        _initialize(root, {"model": str(tiny_model), "device": "cpu", "rerank_budget_ms": 30_000})
+    )
     await _indexed(lsp_client)
     yield
     await lsp_client.shutdown_session()
