@@ -15,6 +15,7 @@ from mosearch.encoder import model_info
 from mosearch.encoder.models import load_config
 from mosearch.errors import ModelError, UsageError
 from mosearch.mose import Encoder, load
+from mosearch.mose.inference import Batch
 from mosearch.mose.tokens import TextTokenizer, split_identifiers
 from mosearch.text import split_identifier
 
@@ -75,6 +76,32 @@ def test_what_load_says_is_what_is_known_without_loading(tiny_model: Path, encod
 
 def test_no_texts_give_no_rows(encoder: Encoder) -> None:
     assert {layer: v.shape for layer, v in encoder.encode([]).items()} == {0: (0, 32), 1: (0, 32), 2: (0, 32)}
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_halved(encoder: Encoder) -> None:
+    batch = Batch(tuple(range(7)), tuple([2, n + 5, 3] for n in range(7)))
+    expected = encoder.run(batch, (1, 2))
+    sizes: list[int] = []
+
+    def memory_for_two(_module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        sizes.append(len(arguments[0]))
+        if len(arguments[0]) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+
+    encoder._model.register_forward_pre_hook(memory_for_two)
+    found = encoder.run(batch, (1, 2))
+    assert sizes == [7, 3, 1, 2, 4, 2, 2]
+    for layer, vectors in expected.items():
+        assert (1 - cosines(found[layer], vectors)).max() < 1e-6
+
+
+def test_a_text_that_does_not_fit_into_memory_alone_fails(encoder: Encoder) -> None:
+    def no_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    encoder._model.register_forward_pre_hook(no_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        encoder.run(Batch((0,), ([2, 3],)), (1,))
 
 
 def test_an_unknown_exit_is_refused(encoder: Encoder) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import random
 import shutil
 import struct
@@ -150,6 +151,18 @@ def test_at_full_size_the_parameters_are_those_published(tmp_path: Path, layers:
     if layers == 4:
         with pytest.raises(ModelError, match=r"embed_tokens\.weight .* holds nothing but zeros"):
             load_model(tmp_path)
+
+
+def test_the_fingerprint_of_a_large_file_is_that_of_a_sample(tmp_path: Path) -> None:
+    write(tmp_path, shapes(FULL_SIZE, 9, [0]), FULL_SIZE, hollow=True)
+    found = {model_info(tmp_path).fingerprint}
+    for changed in (400 << 20, (400 << 20) + 4095, (400 << 20) + 4096):
+        with (tmp_path / "model.safetensors").open("r+b") as file:
+            file.seek(changed)
+            file.write(b"x")
+        os.utime(tmp_path / "model.safetensors", ns=(changed, changed))
+        found.add(model_info(tmp_path).fingerprint)
+    assert len(found) == 3, "the last change is beyond the 4 KiB that are read of this MiB"
 
 
 def test_shapes_are_those_of_the_network(variants: dict[int, Path]) -> None:

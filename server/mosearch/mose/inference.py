@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from mosearch.mose.checkpoint import load_model
 from mosearch.mose.model import MultiExitEncoder
 from mosearch.mose.tokens import TextTokenizer
 from mosearch.types import ModelInfo, TextKind
+
+_log = logging.getLogger(__name__)
 
 _LAYER_TOKENS_PER_THREAD = 1536
 _GPU_LAYER_TOKENS = 1 << 19
@@ -130,9 +133,24 @@ class Encoder:
         """
         if max(exits) > self._model.config.layers:
             self._model = self._placed(self._deepen(max(exits)))
-        ids, mask = padded(batch.ids)
-        found = self._model(ids.to(self.device), mask.to(self.device), exits)
-        return {layer: vectors.half().cpu().numpy() for layer, vectors in found.items()}
+        return self._run(batch.ids, exits)
+
+    def _run(self, ids: tuple[list[int], ...], exits: Collection[int]) -> dict[int, NDArray[np.float16]]:
+        """As `run`; what the device has no memory for is done in halves."""
+        try:
+            tokens, mask = padded(ids)
+            found = self._model(tokens.to(self.device), mask.to(self.device), exits)
+            return {layer: vectors.half().cpu().numpy() for layer, vectors in found.items()}
+        except torch.OutOfMemoryError:
+            if len(ids) == 1:
+                raise
+        # Outside the handler, whose exception would keep the failed pass's tensors alive.
+        _log.warning("no memory for %d texts of up to %d tokens at once", len(ids), max(map(len, ids)))
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        middle = len(ids) // 2
+        first, second = self._run(ids[:middle], exits), self._run(ids[middle:], exits)
+        return {layer: np.concatenate([first[layer], second[layer]]) for layer in first}
 
     def _placed(self, model: MultiExitEncoder) -> MultiExitEncoder:
         # The exits stay in float32: they cost next to nothing, and pooling is where rounding adds up.
