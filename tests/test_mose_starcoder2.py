@@ -222,6 +222,16 @@ def test_exits_agree_whichever_are_asked_for_together() -> None:
             assert (model(ids, mask, [layer])[layer] - vectors).abs().max() <= 1e-6
 
 
+def test_nothing_is_computed_for_padding_but_attention() -> None:
+    model = random_model(configuration())
+    rows: dict[str, int] = {}
+    for name in ("layers.0.mlp.c_fc", "layers.0.self_attn.k_proj", "layers.1.self_attn.v_proj"):
+        module = model.backbone.get_submodule(name)
+        module.register_forward_hook(lambda _m, _i, out, name=name: rows.update({name: out[..., 0].numel()}))
+    model(*token_batch([3, 60, 7]), [2])
+    assert set(rows.values()) == {70}
+
+
 def test_a_shallower_model_is_the_same_model_cut_off() -> None:
     whole = random_model(configuration())
     part = MultiExitEncoder(whole.config.up_to(2)).eval()

@@ -32,18 +32,30 @@ class Embedding(nn.Embedding):
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """What attention needs to know of a batch."""
+    """Where the tokens of a batch are.  What is done token by token is done without padding, on [n, …] for
+    the n tokens of all rows together; only attention needs the rows."""
 
+    batch: int
+    length: int
+    filled: Tensor | None
+    """int64 [n]: each token's place among the b * t; None when there is no padding."""
     cos: Tensor
-    """float32 [b, t, 1, head / 2], as `sin`."""
+    """float32 [n, 1, head / 2], as `sin`."""
     sin: Tensor
     attended: Tensor | None
     """bool [b, 1, 1, t], True for keys that are no padding; None when there is no padding."""
 
-    def at(self, token: Tensor) -> tuple[Tensor, Tensor]:
-        """`cos` and `sin` [b, 1, 1, head / 2] of one token of each row."""
-        rows = torch.arange(len(token), device=token.device)
-        return self.cos[rows, token][:, None], self.sin[rows, token][:, None]
+    def spread(self, packed: Tensor) -> Tensor:
+        """[n, …] → [b, t, …], with zeros for padding."""
+        if self.filled is not None:
+            empty = packed.new_zeros(self.batch * self.length, *packed.shape[1:])
+            packed = empty.index_copy_(0, self.filled, packed)
+        return packed.view(self.batch, self.length, *packed.shape[1:])
+
+    def pack(self, rows: Tensor) -> Tensor:
+        """[b, t, …] → [n, …]."""
+        flat = rows.flatten(0, 1)
+        return flat if self.filled is None else flat[self.filled]
 
 
 class Starcoder2(nn.Module):
@@ -66,26 +78,30 @@ class Starcoder2(nn.Module):
         hidden_size], or [b, hidden_size] for the one token of each row that `token` (int64 [b]) names.
         Then the last layer does for that token alone what is done token by token.
         """
-        hidden = self.embed_tokens(ids)
         places = self._places(mask)
+        hidden = self.embed_tokens(places.pack(ids))
+        chosen = None if token is None else _packed_place(mask, token)
         deepest = max(layers)
-        found = {0: _chosen(hidden, token)} if 0 in layers else {}
+        found = {0: hidden if chosen is None else hidden[chosen]} if 0 in layers else {}
         for number, layer in enumerate(self.layers[:deepest], start=1):
-            if token is not None and number == deepest:
-                found[number] = layer(hidden, places, token)[:, 0]
-                break
-            hidden = layer(hidden, places)
+            only = chosen if number == deepest else None
+            hidden = layer(hidden, places, only)
             if number in layers:
-                found[number] = _chosen(hidden, token)
-        return {number: self.norm(h) if number in self._normed else h for number, h in found.items()}
+                found[number] = hidden if chosen is None or only is not None else hidden[chosen]
+        found = {number: self.norm(h) if number in self._normed else h for number, h in found.items()}
+        return found if token is not None else {number: places.spread(h) for number, h in found.items()}
 
     def _places(self, mask: Tensor) -> _Places:
         half = self._config.hidden_size // self._config.heads // 2
         steps = torch.arange(half, dtype=torch.float32, device=mask.device)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        angles = positions[:, :, None, None] * self._config.rope_theta ** -(steps / half)
-        attended = None if bool(mask.all()) else mask[:, None, None, :]
-        return _Places(angles.cos(), angles.sin(), attended)
+        padded = not bool(mask.all())
+        filled = mask.flatten().nonzero()[:, 0] if padded else None
+        positions = (mask.cumsum(1) - 1).flatten()
+        if filled is not None:
+            positions = positions[filled]
+        angles = positions[:, None, None] * self._config.rope_theta ** -(steps / half)
+        attended = mask[:, None, None, :] if padded else None
+        return _Places(mask.shape[0], mask.shape[1], filled, angles.cos(), angles.sin(), attended)
 
 
 class Layer(nn.Module):
@@ -96,12 +112,10 @@ class Layer(nn.Module):
         self.input_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.post_attention_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    def forward(self, hidden: Tensor, places: _Places, token: Tensor | None = None) -> Tensor:
-        """[b, t, hidden_size] to the same, or to [b, 1, hidden_size] for the one token of each row."""
-        mixed = self.self_attn(self.input_layernorm(hidden), places, token)
-        if token is not None:
-            hidden = _chosen(hidden, token)[:, None]
-        hidden = hidden + mixed
+    def forward(self, hidden: Tensor, places: _Places, chosen: Tensor | None = None) -> Tensor:
+        """[n, hidden_size] to the same, or to [b, hidden_size] for the `chosen` (int64 [b]) tokens."""
+        mixed = self.self_attn(self.input_layernorm(hidden), places, chosen)
+        hidden = (hidden if chosen is None else hidden[chosen]) + mixed
         output: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
         return output
 
@@ -117,28 +131,28 @@ class Attention(nn.Module):
         self.v_proj = Linear(config.hidden_size, width)
         self.o_proj = Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden: Tensor, places: _Places, token: Tensor | None) -> Tensor:
-        """[b, t, hidden_size] to [b, q, hidden_size]; q is 1 if `token` is given, otherwise t."""
+    def forward(self, hidden: Tensor, places: _Places, chosen: Tensor | None) -> Tensor:
+        """[n, hidden_size] to the same, or to [b, hidden_size] for the `chosen` tokens."""
         cos, sin = places.cos, places.sin
-        key = _rotated(self._split(self.k_proj(hidden)), cos, sin).transpose(1, 2)
-        value = self._split(self.v_proj(hidden)).transpose(1, 2)
-        if token is not None:
-            hidden = _chosen(hidden, token)[:, None]
-            cos, sin = places.at(token)
-        query = _rotated(self._split(self.q_proj(hidden)), cos, sin)
+        key = places.spread(_rotated(self._split(self.k_proj(hidden)), cos, sin)).transpose(1, 2)
+        value = places.spread(self._split(self.v_proj(hidden))).transpose(1, 2)
+        if chosen is None:
+            query = places.spread(_rotated(self._split(self.q_proj(hidden)), cos, sin))
+        else:
+            query = _rotated(self._split(self.q_proj(hidden[chosen])), cos[chosen], sin[chosen])[:, None]
         # As every query sees the same keys, the query heads that share a key head are simply more queries:
         # [b, q, groups * shared, size] → [b, groups, q * shared, size].
         batch, queries, heads, size = query.shape
         shape = (batch, queries, self._groups, heads // self._groups, size)
         query = query.view(shape).transpose(1, 2).flatten(2, 3)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=places.attended)
-        mixed = mixed.reshape(batch, self._groups, queries, -1).transpose(1, 2).reshape(batch, queries, -1)
-        output: Tensor = self.o_proj(mixed)
+        mixed = mixed.reshape(batch, self._groups, queries, -1).transpose(1, 2).flatten(2)
+        output: Tensor = self.o_proj(places.pack(mixed) if chosen is None else mixed[:, 0])
         return output
 
     def _split(self, x: Tensor) -> Tensor:
-        """[b, t, heads * size] → [b, t, heads, size]."""
-        return x.view(*x.shape[:2], -1, self._size)
+        """[n, heads * size] → [n, heads, size]."""
+        return x.view(len(x), -1, self._size)
 
 
 class Mlp(nn.Module):
@@ -153,13 +167,12 @@ class Mlp(nn.Module):
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of [b, t, heads, size], which pairs dimension i with i + size / 2; in float32."""
+    """Rotary embedding of [n, heads, size], which pairs dimension i with i + size / 2; in float32."""
     low, high = x.float().chunk(2, dim=-1)
     return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1).to(x.dtype)
 
 
-def _chosen(hidden: Tensor, token: Tensor | None) -> Tensor:
-    """[b, t, h] → [b, h]: one token of each row; None leaves all."""
-    if token is None:
-        return hidden
-    return hidden[torch.arange(len(token), device=token.device), token]
+def _packed_place(mask: Tensor, token: Tensor) -> Tensor:
+    """Of one token of each row, given by its place in the row, the place among all that are no padding."""
+    before = mask.flatten().cumsum(0) - 1
+    return before[torch.arange(len(token), device=token.device) * mask.shape[1] + token]
