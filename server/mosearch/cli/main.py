@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mosearch import __version__
+from mosearch.cli.models import models_group
 from mosearch.errors import MosearchError, QueryError, StoreLockedError, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ _Decorator = Callable[[_Command], _Command]
 @click.version_option(__version__, prog_name="mosearch")
 def _group() -> None:
     """Find code by what it does.  Everything stays on this machine."""
+
+
+_group.add_command(models_group)
 
 
 def main() -> None:
