@@ -11,12 +11,12 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mosearch import encoder, indexer, parsing, ranking, workspace
-from mosearch.encoder import EncoderClient
+from mosearch.connection import Connection
 from mosearch.errors import (
     CancelledError,
     EncoderError,
@@ -27,21 +27,19 @@ from mosearch.errors import (
 )
 from mosearch.indexer import Cancel, Progress
 from mosearch.overlay import Overlay
+from mosearch.places import selection
 from mosearch.searcher import Searcher
 from mosearch.settings import Settings, cache_dir
-from mosearch.store import Store, StoreStats
-from mosearch.text import digest
+from mosearch.status import Status
+from mosearch.store import Store
 from mosearch.types import (
-    Chunk,
     Filters,
     IndexReport,
-    ModelInfo,
     ParsedFile,
     Priority,
     SearchResult,
     SkipReason,
     StoredChunk,
-    SymbolKind,
 )
 
 # Before each attempt to embed: a host that died is replaced, but not for ever.
@@ -52,45 +50,6 @@ _MAINTENANCE_POLL_S = 0.1
 _CONTENT_VERSION = f"chunks{parsing.CHUNKING_VERSION}-terms{ranking.TERMS_VERSION}"
 # Another version of MoSEarch that was used this recently may still be in use.
 _OUTDATED_S = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What the index holds at this moment, read from the store itself."""
-
-    root: Path
-    index_dir: Path
-    files: int
-    chunks: int
-    pending: int
-    """Searchable texts that have no vector yet at the index exit."""
-    skipped: Mapping[str, int]
-    failed: Mapping[str, str]
-    """Path → why it could not be read when the index was last brought up to date."""
-    model: ModelInfo
-    index_exit: int
-    rerank_exit: int
-    device: str
-    """Where the running encoder host computes; empty while none runs."""
-    stats: StoreStats
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "root": str(self.root),
-            "index_dir": str(self.index_dir),
-            "files": self.files,
-            "chunks": self.chunks,
-            "pending": self.pending,
-            "skipped": dict(self.skipped),
-            "failed": dict(self.failed),
-            "model": self.model.name,
-            "fingerprint": self.model.fingerprint,
-            "index_exit": self.index_exit,
-            "rerank_exit": self.rerank_exit,
-            "device": self.device,
-            "bytes": self.stats.index_bytes + self.stats.vectors_bytes,
-            "last_commit": self.stats.last_commit,
-        }
 
 
 class Engine:
@@ -105,7 +64,6 @@ class Engine:
         """
         self.root = workspace.resolve_root(root)
         self.settings = settings
-        self._linger_seconds = linger_seconds
         self.model = encoder.model_info(settings.model)
         self.index_exit = self._exit(settings.index_exit, self.model.index_exit, "index_exit")
         self.rerank_exit = self._exit(settings.rerank_exit, self.model.rerank_exit, "rerank_exit")
@@ -116,22 +74,14 @@ class Engine:
         self.store = self._open_store()
         self.overlay = Overlay()
         self._rules = workspace.IgnoreRules.load(self.root)
-        self._client: EncoderClient | None = None
-        self._encoder_trouble = ""
-        self._closed = False
-        self._encoder_lock = threading.Lock()
+        self._encoder = Connection(settings, linger_seconds)
         self._update_lock = threading.RLock()
 
     def close(self) -> None:
         """Let go of the store and the encoder; may be called again."""
-        if self._closed:
-            return
-        self._closed = True
-        # Whoever connects at this moment sees the flag and hangs up again: nobody waits for a host to start.
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-        self.store.close()
+        if not self._encoder.is_closed:
+            self._encoder.close()
+            self.store.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -261,7 +211,7 @@ class Engine:
         unknown = self.overlay.unknown(path)
         if not unknown:
             return
-        encoded = self._encoder().encode(
+        encoded = self._encoder.client().encode(
             [chunk.encoder_text for chunk in unknown],
             "code",
             (exit,),
@@ -282,7 +232,7 @@ class Engine:
         """
         if end_line is not None:
             content = text if text is not None else self._read(path)
-            return StoredChunk(path, 0, _selection(path, content, start_line, end_line))
+            return StoredChunk(path, 0, selection(path, content, start_line, end_line))
         if text is not None:
             data = text.encode("utf-8", "surrogatepass")
             chunks = parsing.parse(data, parsing.language_of(path, data), path).chunks
@@ -324,13 +274,13 @@ class Engine:
             model=self.model,
             index_exit=self.index_exit,
             rerank_exit=self.rerank_exit,
-            device=self._running_device(),
+            device=self._encoder.running_device(),
             stats=self.store.stats(),
         )
 
     def warm_up(self) -> None:
         """Start connecting to the encoder in the background, so that it is there when needed."""
-        threading.Thread(target=self._try_encoder, name="mosearch-warm-up", daemon=True).start()
+        self._encoder.warm_up()
 
     def _embed(self, progress: Progress, cancel: Cancel) -> tuple[int, str]:
         """Embed what lacks a vector; returns the number of texts, and why some are still missing."""
@@ -341,7 +291,7 @@ class Engine:
             try:
                 for done in indexer.embed_missing(
                     self.store,
-                    self._encoder,
+                    self._encoder.client,
                     self.model.fingerprint,
                     self.index_exit,
                     Priority.INDEX,
@@ -379,7 +329,7 @@ class Engine:
             store=self.store,
             overlay=self.overlay,
             model=self.model,
-            encoder=self._try_encoder(),
+            encoder=self._encoder.client_if_any(),
             index_exit=self.index_exit,
             rerank_exit=self.rerank_exit,
             rerank_budget_ms=self.settings.rerank_budget_ms,
@@ -397,50 +347,13 @@ class Engine:
             result = ask(searcher)
         if searcher.encoder is not None:
             return result
-        return replace(result, warning=f"Answers are by words only: {self._encoder_trouble}")
+        return replace(result, warning=f"Answers are by words only: {self._encoder.trouble}")
 
     def _begin_anew(self) -> None:
         """Set damaged tables aside, unless another process has done so, and open what is there now."""
         with self._update_lock:
             Store.quarantine(self.index_dir, self._vectors_dir, seen=self.store.generation)
             self.store = self._open_store()
-
-    def _encoder(self) -> EncoderClient:
-        """The connected client.  Raises `EncoderError`."""
-        with self._encoder_lock:
-            client = self._client
-            if client is None and not self._closed:
-                client = encoder.connect(
-                    self.settings.model,
-                    device=self.settings.device,
-                    threads=self.settings.threads,
-                    idle_seconds=self.settings.idle_seconds,
-                    linger_seconds=self._linger_seconds,
-                )
-                self._client = client
-            if client is None or self._closed:
-                if client is not None:
-                    client.close()
-                raise HostError(f"The index of {self.root} is closed.")
-            return client
-
-    def _running_device(self) -> str:
-        """Where the encoder host computes; empty if none runs.  Starts none."""
-        settings = self.settings
-        try:
-            with encoder.connect(
-                settings.model, device=settings.device, linger_seconds=0, start=False
-            ) as client:
-                return client.device
-        except EncoderError:
-            return ""
-
-    def _try_encoder(self) -> EncoderClient | None:
-        try:
-            return self._encoder()
-        except EncoderError as error:
-            self._encoder_trouble = str(error)
-            return None
 
     def _exit(self, wanted: int | None, default: int, name: str) -> int:
         if wanted is None:
@@ -459,33 +372,6 @@ class Engine:
         except StoreDamagedError:
             Store.quarantine(self.index_dir, self._vectors_dir)
             return Store.open(self.index_dir, self._vectors_dir)
-
-
-def code_chunk(code: str, language: str = "", line: int = 0) -> Chunk:
-    """A chunk for code that is in no index: typed in, piped in or selected."""
-    lines = code.count("\n")
-    return Chunk(
-        symbol="",
-        container="",
-        kind=SymbolKind.FUNCTION,
-        language=language,
-        start_byte=0,
-        end_byte=len(code.encode("utf-8", "surrogatepass")),
-        start_line=line,
-        end_line=line + lines,
-        signature="",
-        docstring="",
-        text=code,
-        context="",
-        digest=digest(code),
-    )
-
-
-def _selection(path: str, content: str, start_line: int, end_line: int) -> Chunk:
-    code = "\n".join(content.split("\n")[start_line : end_line + 1])
-    if not code.strip():
-        raise QueryError(f"Lines {start_line + 1} to {end_line + 1} of {path} hold no code.")
-    return code_chunk(code, parsing.language_of(path), start_line)
 
 
 def _folder_name(identity: str, readable: str) -> str:

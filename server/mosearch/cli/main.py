@@ -285,7 +285,7 @@ def _parse_place(place: str, root: Path) -> tuple[str, int]:
 
 
 def _piped(code: str) -> Any:
-    from mosearch.engine import code_chunk
+    from mosearch.places import code_chunk
     from mosearch.types import StoredChunk
 
     if not code.strip():

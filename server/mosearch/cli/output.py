@@ -29,8 +29,9 @@ from mosearch.types import Hit, IndexReport, SearchResult
 
 if TYPE_CHECKING:
     from mosearch.cli.doctor import Check
-    from mosearch.engine import Engine, Status
+    from mosearch.engine import Engine
     from mosearch.indexer import Progress as ProgressCallback
+    from mosearch.status import Status
 
 _SHOWN_LINES = 6
 _STAGES = {"scan": "Looking for changes", "parse": "Reading files", "embed": "Embedding"}
