@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import cattrs
@@ -26,15 +27,10 @@ from pygls.protocol.json_rpc import JsonRPCNotification, JsonRPCRequestMessage
 from pygls.workspace import TextDocument
 
 from mosearch import __version__
-from mosearch.errors import MosearchError, QueryError, UsageError
-from mosearch.lsp import wire
+from mosearch.errors import MosearchError, UsageError
+from mosearch.lsp import answers, wire
 from mosearch.lsp.folder import Folder
 from mosearch.lsp.progress import ProgressReporter
-from mosearch.settings import Settings
-from mosearch.types import Filters, Hit, SearchResult
-
-if TYPE_CHECKING:
-    from mosearch.engine import Engine
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -43,7 +39,6 @@ REQUEST_FAILED = -32803
 """LSP 3.17 `RequestFailed`: the request was right, but could not be served."""
 
 _PARENT_POLL_S = 2.0
-_SYMBOL_LIMIT = 50
 _WATCHER_ID = "mosearch-files"
 
 
@@ -81,13 +76,6 @@ class Server(LanguageServer):
         folder = self.folders.pop(root, None)
         if folder is not None:
             threading.Thread(target=folder.stop, name="mosearch-stop").start()
-
-    def folder_of(self, path: Path) -> Folder:
-        """The innermost open folder that holds `path`.  Raises `QueryError`."""
-        holding = [root for root in list(self.folders) if path.is_relative_to(root)]
-        if not holding:
-            raise QueryError(f"{path} lies in no open workspace folder.")
-        return self.folders[max(holding, key=lambda root: len(root.parts))]
 
 
 def _converter() -> cattrs.Converter:
@@ -193,32 +181,32 @@ def _request_updates(ls: Server, document_uris: Iterable[str]) -> None:
 
 @server.feature("mosearch/search")
 async def _search(ls: Server, params: Any) -> dict[str, Any]:
-    return await _in_thread(lambda: search(ls, params))
+    return await _in_thread(lambda: answers.search(ls.folders, params))
 
 
 @server.feature("mosearch/similar")
 async def _similar(ls: Server, params: Any) -> dict[str, Any]:
-    return await _in_thread(lambda: similar(ls, params))
+    return await _in_thread(lambda: answers.similar(ls.folders, params, partial(_open_text, ls)))
 
 
 @server.feature("mosearch/status")
 async def _status(ls: Server, _params: Any) -> dict[str, Any]:
-    return await _in_thread(lambda: status(ls))
+    return await _in_thread(lambda: answers.status(ls.folders))
 
 
 @server.command("mosearch.search")
 async def _search_command(ls: Server, params: Any = None) -> dict[str, Any]:
-    return await _in_thread(lambda: search(ls, params))
+    return await _in_thread(lambda: answers.search(ls.folders, params))
 
 
 @server.command("mosearch.similar")
 async def _similar_command(ls: Server, params: Any = None) -> dict[str, Any]:
-    return await _in_thread(lambda: similar(ls, params))
+    return await _in_thread(lambda: answers.similar(ls.folders, params, partial(_open_text, ls)))
 
 
 @server.command("mosearch.status")
 async def _status_command(ls: Server) -> dict[str, Any]:
-    return await _in_thread(lambda: status(ls))
+    return await _in_thread(lambda: answers.status(ls.folders))
 
 
 @server.command("mosearch.update")
@@ -231,7 +219,7 @@ def _update_command(ls: Server) -> None:
 async def _workspace_symbol(ls: Server, params: lsp.WorkspaceSymbolParams) -> list[lsp.WorkspaceSymbol]:
     if not params.query.strip():
         return []
-    return await _in_thread(lambda: symbols(ls, params.query))
+    return await _in_thread(lambda: answers.symbols(ls.folders, params.query))
 
 
 @server.feature(lsp.SHUTDOWN)
@@ -241,102 +229,9 @@ async def _shutdown(ls: Server, _params: None) -> None:
     await asyncio.gather(*(asyncio.to_thread(folder.stop) for folder in folders))
 
 
-def search(ls: Server, params: object) -> dict[str, Any]:
-    """`mosearch/search`: the best hits over all workspace folders."""
-    engines, troubles = _engines(ls)
-    request = wire.read_search(params, _defaults(engines))
-    found = [
-        (root, engine.search(request.query, request.limit, request.filters, rerank=request.rerank))
-        for root, engine in engines
-    ]
-    return _merge(found, request.limit, troubles)
-
-
-def similar(ls: Server, params: object) -> dict[str, Any]:
-    """`mosearch/similar`: code like that at a position or in a range, over all workspace folders.
-
-    An open document is read as the editor shows it, saved or not.
-    """
-    engines, troubles = _engines(ls)
-    request = wire.read_similar(params, _defaults(engines))
-    path = wire.to_path(request.uri)
-    folder = ls.folder_of(path)
-    home = folder.engine()
-    document = _open_document(ls, request.uri)
-    place = home.place(
-        path.relative_to(folder.root).as_posix(),
-        request.start_line,
-        request.end_line if request.is_range else None,
-        document.source if document is not None else None,
-    )
-    found = [
-        (root, engine.similar(place, engine is home, request.limit, request.filters, rerank=request.rerank))
-        for root, engine in engines
-    ]
-    return _merge(found, request.limit, troubles)
-
-
-def status(ls: Server) -> dict[str, Any]:
-    """`mosearch/status`: what each folder's index holds, or why it is not open."""
-    return {"folders": [_folder_status(folder) for folder in list(ls.folders.values())]}
-
-
-def _folder_status(folder: Folder) -> dict[str, Any]:
-    try:
-        return folder.engine().status().to_json()
-    except MosearchError as error:
-        return {"root": str(folder.root), "error": str(error)}
-
-
-def symbols(ls: Server, query: str) -> list[lsp.WorkspaceSymbol]:
-    """`workspace/symbol`, answered by meaning as well as by name."""
-    found: list[tuple[float, Path, Hit]] = []
-    for root, engine in _engines(ls)[0]:
-        rerank = engine.settings.rerank
-        result = engine.search(query.removeprefix("?"), _SYMBOL_LIMIT, Filters(), rerank=rerank)
-        found.extend((hit.score, root, hit) for hit in result.hits)
-    found.sort(key=lambda item: -item[0])
-    return [wire.hit_to_symbol(root, hit) for _, root, hit in found[:_SYMBOL_LIMIT]]
-
-
-def _engines(ls: Server) -> tuple[list[tuple[Path, Engine]], list[str]]:
-    """Each open folder, named as the client names it, and what is wrong with the others.
-
-    Raises `QueryError` if there is no folder, and what is wrong with the first if none could be opened.
-    """
-    engines: list[tuple[Path, Engine]] = []
-    troubles: list[MosearchError] = []
-    for folder in list(ls.folders.values()):
-        try:
-            engines.append((folder.root, folder.engine()))
-        except MosearchError as error:  # noqa: PERF203
-            troubles.append(error)
-    if not engines:
-        raise (
-            troubles[0]
-            if troubles
-            else QueryError("No workspace folder is open, so there is nothing to search.")
-        )
-    return engines, [str(error) for error in troubles]
-
-
-def _defaults(engines: list[tuple[Path, Engine]]) -> Settings:
-    return engines[0][1].settings
-
-
-def _merge(found: list[tuple[Path, SearchResult]], limit: int, troubles: list[str]) -> dict[str, Any]:
-    hits = [(hit.score, root, hit) for root, result in found for hit in result.hits]
-    if len(found) > 1:
-        hits.sort(key=lambda item: -item[0])
-    timing = {"total": sum(result.timing_ms["total"] for _, result in found)}
-    warnings = troubles + [result.warning for _, result in found if result.warning]
-    answer: dict[str, Any] = {
-        "hits": [wire.hit_to_json(root, hit) for _, root, hit in hits[:limit]],
-        "timing_ms": dict(found[0][1].timing_ms) if len(found) == 1 else timing,
-    }
-    if warnings:
-        answer["warning"] = " ".join(warnings)
-    return answer
+def _open_text(ls: Server, uri: str) -> str | None:
+    document = _open_document(ls, uri)
+    return document.source if document is not None else None
 
 
 def _open_document(ls: Server, uri: str) -> TextDocument | None:
