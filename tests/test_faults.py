@@ -173,7 +173,7 @@ def test_awkward_files_are_indexed_or_counted(small: Path) -> None:
     assert report["skipped"] == {"oversized": 1, "symbolic link": 1}
     assert report["failed"] == {}
     assert report["files"] == 5
-    assert _run("search", "balloon floats upward", "--root", small)["hits"][0]["path"] == odd.name
+    assert _run("search", "balloon_floats_upward", "--root", small)["hits"][0]["path"] == odd.name
     assert _run("search", "breite", "--root", small)["hits"][0]["path"] == "wide.py"
 
 
