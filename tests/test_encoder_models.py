@@ -16,8 +16,9 @@ import pytest
 
 from mosearch.encoder import find_model, model_info
 from mosearch.encoder.config import read_config
-from mosearch.encoder.places import cache_folder, runtime_folder
+from mosearch.encoder.places import runtime_folder
 from mosearch.errors import HostError, ModelError
+from mosearch.settings import cache_dir
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_settings_that_came_later_leave_the_fingerprints_of_models_without_them_
 
 def test_hashes_are_remembered_until_the_file_changes(copy: Path) -> None:
     right = model_info(copy).fingerprint
-    remembered = list((cache_folder() / "hashes").iterdir())
+    remembered = list((cache_dir() / "hashes").iterdir())
     assert len(remembered) == 2
     for file in remembered:
         file.write_text("0" * 64)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from mosearch.encoder.config import CONFIG_FILE, ModelConfig, read_config, read_json
 from mosearch.encoder.hub import cached_model, hub_name
-from mosearch.encoder.places import cache_folder
 from mosearch.encoder.published import is_published, published_config
 from mosearch.encoder.weights import WEIGHTS_FILE, weight_files
 from mosearch.errors import ModelError
+from mosearch.settings import cache_dir
 from mosearch.types import ModelInfo
 
 __all__ = ["TOKENIZER_FILE", "WEIGHTS_FILE", "describe", "find_model", "load_config", "model_info"]
@@ -114,7 +114,7 @@ def _file_hash(path: Path) -> str:
     try:
         stat = path.stat()
         key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
-        remembered = cache_folder() / "hashes" / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        remembered = cache_dir() / "hashes" / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
         with suppress(OSError, UnicodeDecodeError):
             value = remembered.read_text("ascii")
             if len(value) == 64:

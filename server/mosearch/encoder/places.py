@@ -11,19 +11,13 @@ from pathlib import Path
 import platformdirs
 
 from mosearch.errors import HostError
+from mosearch.settings import cache_dir
 
 RUNTIME_VARIABLE = "MOSEARCH_RUNTIME_DIR"
-CACHE_VARIABLE = "MOSEARCH_CACHE_DIR"
 
 MAX_SOCKET_PATH = 100
 """Bytes.  The kernel's limit is 108 on Linux and 104 on macOS, the final NUL included."""
 _LONGEST_FILE_NAME = 40
-
-
-def cache_folder() -> Path:
-    """May not exist yet; nothing in it is needed for a right answer."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("mosearch", appauthor=False))
 
 
 def runtime_folder() -> Path:
@@ -40,7 +34,7 @@ def runtime_folder() -> Path:
 
 
 def log_folder() -> Path:
-    return _made_private(cache_folder() / "log")
+    return _made_private(cache_dir() / "log")
 
 
 def _fits(folder: Path) -> bool:
