@@ -186,7 +186,7 @@ async def test_similar_uses_the_text_of_an_open_document(client: LanguageClient,
     document = lsp.TextDocumentItem(uri=path.as_uri(), language_id="go", version=1, text=text)
     client.text_document_did_open(lsp.DidOpenTextDocumentParams(text_document=document))
     request = {"textDocument": {"uri": path.as_uri()}, "position": {"line": 24, "character": 0}}
-    await _answers(client, "Checksum", lambda symbols: "Checksum" in symbols)
+    await _moved(client, "Checksum", 22)
     hits = (await _ask(client, "mosearch/similar", request)).hits
     assert hits
     assert "Checksum" not in {hit.symbol for hit in hits}, "the place itself, moved by unsaved lines"
@@ -367,6 +367,18 @@ async def _answers(client: LanguageClient, query: str, condition: Callable[[list
         if condition(symbols):
             return
         assert time.monotonic() < deadline, symbols
+        await asyncio.sleep(0.02)
+
+
+async def _moved(client: LanguageClient, symbol: str, line: int) -> None:
+    """Wait until a function is where the buffer, not the disk, has it."""
+    deadline = time.monotonic() + 10
+    while True:
+        hits = (await _ask(client, "mosearch/search", {"query": symbol})).hits
+        lines = [hit.location.range.start.line for hit in hits if hit.symbol == symbol]
+        if lines == [line]:
+            return
+        assert time.monotonic() < deadline, lines
         await asyncio.sleep(0.02)
 
 
