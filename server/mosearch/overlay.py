@@ -77,7 +77,10 @@ class Overlay:
             return hits
         own = [item for item in own if _allowed(item[0], filters)]
         kept = [hit for hit in hits if hit[0].path not in hidden]
-        sample = [(ranking.terms_of_chunk(stored.path, stored.chunk), score) for stored, score in kept]
+        sample = [
+            (ranking.terms_of_chunk(stored.path, stored.chunk), score)
+            for stored, score in kept[: ranking.SAMPLE]
+        ]
         scores = ranking.scores_beside(terms, [item for _, item in own], sample, ranking.FIELD_BOOSTS)
         return ranking.merged(kept, list(zip((stored for stored, _ in own), scores, strict=True)))
 

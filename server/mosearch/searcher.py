@@ -24,10 +24,14 @@ from mosearch.types import (
     Priority,
     SearchResult,
     StoredChunk,
+    TextKind,
 )
 
 LONGEST_QUERY = 20_000
 """In characters.  An encoder sees some hundred tokens; what is longer is no question but a file."""
+
+_Vectors = dict[int, NDArray[np.float16]]
+"""By exit, [dim]."""
 
 _CANDIDATES = 200
 _RERANKED = 50
@@ -117,47 +121,41 @@ class Searcher:
         hits = self.store.search_text(terms, ranking.FIELD_BOOSTS, _CANDIDATES, filters)
         return self.overlay.words(terms, hits, filters)
 
-    def _dense(
-        self, vectors: dict[int, NDArray[np.float16]], filters: Filters
-    ) -> list[tuple[StoredChunk, float]]:
+    def _dense(self, vectors: _Vectors, filters: Filters) -> list[tuple[StoredChunk, float]]:
         if self.index_exit not in vectors:
             return []
         query = vectors[self.index_exit]
         hits = self.store.search_vectors(self.model.fingerprint, self.index_exit, query, _CANDIDATES, filters)
         return self.overlay.nearest(query, hits, filters)
 
-    def _encode_query(self, text: str, *, rerank: bool) -> tuple[dict[int, NDArray[np.float16]], str]:
-        if self.encoder is None:
-            return {}, ""
-        exits = self._exits(rerank)
-        try:
-            encoded = self.encoder.encode([text], "query", exits, priority=Priority.QUERY)
-        except EncoderError as error:
-            return {}, f"Answers are by words only: {error}"
-        return {exit: encoded[exit][0] for exit in exits}, ""
+    def _encode_query(self, text: str, *, rerank: bool) -> tuple[_Vectors, str]:
+        return self._encode(text, "query", self._exits(rerank))
 
-    def _encode_code(self, chunk: Chunk, *, rerank: bool) -> tuple[dict[int, NDArray[np.float16]], str]:
+    def _encode_code(self, chunk: Chunk, *, rerank: bool) -> tuple[_Vectors, str]:
         """Vectors of a piece of code: stored ones where the same text is known, else from the encoder."""
         vectors = {}
         for exit in self._exits(rerank):
             known = self.store.get_vectors(self.model.fingerprint, exit, [chunk.digest])
             if chunk.digest in known:
                 vectors[exit] = known[chunk.digest]
-        wanted = tuple(exit for exit in self._exits(rerank) if exit not in vectors)
-        if not wanted or self.encoder is None:
-            return vectors, ""
+        missing = tuple(exit for exit in self._exits(rerank) if exit not in vectors)
+        encoded, warning = self._encode(chunk.encoder_text, "code", missing)
+        return vectors | encoded, warning
+
+    def _encode(self, text: str, kind: TextKind, exits: tuple[int, ...]) -> tuple[_Vectors, str]:
+        """One text at some exits; nothing, and why, when the encoder fails."""
+        if self.encoder is None or not exits:
+            return {}, ""
         try:
-            encoded = self.encoder.encode([chunk.encoder_text], "code", wanted, priority=Priority.QUERY)
+            encoded = self.encoder.encode([text], kind, exits, priority=Priority.QUERY)
         except EncoderError as error:
-            return vectors, f"Answers are by words only: {error}"
-        return vectors | {exit: encoded[exit][0] for exit in wanted}, ""
+            return {}, f"Answers are by words only: {error}"
+        return {exit: encoded[exit][0] for exit in exits}, ""
 
     def _exits(self, rerank: bool) -> tuple[int, ...]:
         return tuple(sorted({self.index_exit, self.rerank_exit} if rerank else {self.index_exit}))
 
-    def _rerank(
-        self, candidates: list[Candidate], vectors: dict[int, NDArray[np.float16]], weight: float
-    ) -> list[Candidate]:
+    def _rerank(self, candidates: list[Candidate], vectors: _Vectors, weight: float) -> list[Candidate]:
         head, tail = candidates[:_RERANKED], candidates[_RERANKED:]
         deep = self._deep_scores(head, vectors)
         if not deep:
@@ -169,9 +167,7 @@ class Searcher:
         scale = (top - floor) or 1.0
         return [candidate.rescored(floor + scale * candidate.score) for candidate in blended] + tail
 
-    def _rescore(
-        self, candidates: list[Candidate], vectors: dict[int, NDArray[np.float16]]
-    ) -> list[Candidate]:
+    def _rescore(self, candidates: list[Candidate], vectors: _Vectors) -> list[Candidate]:
         """For code → code the deeper similarity simply takes the place of the shallow one."""
         head, tail = candidates[:_RERANKED], candidates[_RERANKED:]
         deep = self._deep_scores(head, vectors)
@@ -183,9 +179,7 @@ class Searcher:
         rest = [item for item in head if item.stored.chunk.digest not in deep]
         return sorted(scored, key=lambda item: -item.score) + rest + tail
 
-    def _deep_scores(
-        self, candidates: Sequence[Candidate], vectors: dict[int, NDArray[np.float16]]
-    ) -> dict[str, float]:
+    def _deep_scores(self, candidates: Sequence[Candidate], vectors: _Vectors) -> dict[str, float]:
         """Digest → similarity at the re-ranking exit, as far as the time budget allows."""
         if self.rerank_exit == self.index_exit or self.rerank_exit not in vectors or not candidates:
             return {}

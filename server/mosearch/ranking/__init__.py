@@ -1,7 +1,7 @@
 """Ranking: fusion, features and re-ranking.  Pure functions over arrays and chunks; no I/O of any kind."""
 
 from mosearch.ranking.fusion import Candidate, blend, fuse
-from mosearch.ranking.nearby import merged, scores_beside
+from mosearch.ranking.nearby import SAMPLE, merged, scores_beside
 from mosearch.ranking.query import Query, parse_query
 from mosearch.ranking.rules import apply_rules
 from mosearch.ranking.selection import select
@@ -9,6 +9,7 @@ from mosearch.ranking.terms import FIELD_BOOSTS, TERMS_VERSION, terms_of_chunk, 
 
 __all__ = [
     "FIELD_BOOSTS",
+    "SAMPLE",
     "TERMS_VERSION",
     "Candidate",
     "Query",

@@ -18,7 +18,8 @@ from mosearch.types import StoredChunk
 K1, B = 1.2, 0.75
 """The usual parameters of BM25; the index uses the same."""
 
-_SAMPLE = 24
+SAMPLE = 24
+"""As many hits as settle the scale; analysing more would only cost time."""
 
 Terms = Mapping[str, str]
 """Field name → space-separated terms, as `terms_of_chunk` gives them."""
@@ -35,7 +36,7 @@ def scores_beside(
     `hits` are an index's best hits for the same terms, with their scores; without any, the scores
     are comparable among themselves.
     """
-    sample = list(hits[:_SAMPLE])
+    sample = hits[:SAMPLE]
     documents = [*new, *(terms for terms, _ in sample)]
     local = _bm25(query_terms, documents, boosts)
     pairs = zip(local[len(new) :], (score for _, score in sample), strict=True)
