@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution
 from pathlib import Path
 
-from mosearch.errors import ParseError
 from mosearch.parsing import language_of, parse
 from mosearch.training.archives import licence, members
 from mosearch.training.filters import (
@@ -107,11 +106,7 @@ def source_functions(path: str, source: bytes) -> Iterator[Function]:
     language = language_of(path, source[:2000])
     if language not in LANGUAGES or is_generated(source.decode("utf-8", "replace")):
         return
-    try:
-        parsed = parse(source, language, path)
-    except ParseError:
-        return
-    for chunk in parsed.chunks:
+    for chunk in parse(source, language, path).chunks:
         function = _function(chunk)
         if function:
             yield function
