@@ -21,9 +21,8 @@ import pytest
 import torch
 
 from mosearch.encoder import EncoderClient, connect, model_info
-from mosearch.encoder.address import Address, address_file, read_address, write_address
+from mosearch.encoder.address import address_file
 from mosearch.encoder.link import Link
-from mosearch.encoder.places import log_folder
 from mosearch.encoder.protocol import (
     PROTOCOL_VERSION,
     Encode,
@@ -34,6 +33,7 @@ from mosearch.encoder.protocol import (
     pack,
 )
 from mosearch.errors import CancelledError, HostError, ModelError, UsageError
+from mosearch.ipc import Address, log_folder, read_address, write_address
 from mosearch.mose import load
 from mosearch.types import Priority
 

@@ -16,8 +16,8 @@ import pytest
 
 from mosearch.encoder import find_model, model_info
 from mosearch.encoder.config import read_config
-from mosearch.encoder.places import runtime_folder
 from mosearch.errors import HostError, ModelError
+from mosearch.ipc import runtime_folder
 from mosearch.settings import cache_dir
 
 

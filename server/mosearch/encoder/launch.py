@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
-from mosearch.encoder.address import address_file, read_address
+from mosearch import ipc
+from mosearch.encoder.address import address_file
 from mosearch.encoder.link import Link
-from mosearch.encoder.places import log_folder, runtime_folder
 from mosearch.encoder.protocol import PROTOCOL_VERSION, Hello, Welcome
 from mosearch.errors import HostError, ProtocolError
 
@@ -21,8 +19,6 @@ START_SECONDS = 120.0
 """A model of a billion parameters on a slow disk takes its time; a host that dies is noticed at once."""
 _DIAL_SECONDS = 5.0
 _POLL_SECONDS = 0.01
-_MAX_LOG_BYTES = 1 << 20
-_LOG_TAIL_CHARACTERS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +38,7 @@ class HostSpec:
 
 def open_link(spec: HostSpec) -> tuple[Link, Welcome]:
     """A connection to the host of this model, which is started if need be.  Raises HostError."""
-    file = address_file(runtime_folder(), spec.fingerprint, spec.device)
+    file = address_file(ipc.runtime_folder(), spec.fingerprint, spec.device)
     found = _greet(file, spec)
     if found:
         return found
@@ -65,7 +61,7 @@ def open_link(spec: HostSpec) -> tuple[Link, Welcome]:
 
 def _greet(file: Path, spec: HostSpec) -> tuple[Link, Welcome] | None:
     """Connect and show the token; None when nobody who can be used answers."""
-    address = read_address(file)
+    address = ipc.read_address(file)
     if address is None:
         return None
     try:
@@ -86,7 +82,7 @@ def _greet(file: Path, spec: HostSpec) -> tuple[Link, Welcome] | None:
 
 
 def _start(file: Path, spec: HostSpec) -> tuple[Link, Welcome]:
-    log = log_folder() / file.with_suffix(".log").name
+    log = ipc.log_folder() / file.with_suffix(".log").name
     process = _spawn(file, spec, log)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -96,50 +92,18 @@ def _start(file: Path, spec: HostSpec) -> tuple[Link, Welcome]:
             threading.Thread(target=process.wait, name="mosearch-host-reaper", daemon=True).start()
             return found
         if process.poll() is not None:
-            raise HostError(f"The encoder host ended with status {process.returncode}. {_tail(log)}")
+            raise HostError(f"The encoder host ended with status {process.returncode}. {ipc.log_tail(log)}")
         time.sleep(_POLL_SECONDS)
     process.kill()
     process.wait()
-    raise HostError(f"The encoder host did not answer within {START_SECONDS:.0f} s. {_tail(log)}")
+    raise HostError(f"The encoder host did not answer within {START_SECONDS:.0f} s. {ipc.log_tail(log)}")
 
 
 def _spawn(file: Path, spec: HostSpec, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mosearch.mose", "--model", str(spec.folder), "--address", str(file)]
-    command += ["--device", spec.device, "--idle-seconds", str(spec.idle_seconds)]
-    command += ["--started-by", str(os.getpid())]
+    arguments = ["--model", str(spec.folder), "--address", str(file)]
+    arguments += ["--device", spec.device, "--idle-seconds", str(spec.idle_seconds)]
+    arguments += ["--started-by", str(os.getpid())]
     if spec.threads is not None:
-        command += ["--threads", str(spec.threads)]
+        arguments += ["--threads", str(spec.threads)]
     # Threads of a matrix product that wait for each other must not spin: the cores are the editor's, too.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-    with _open_log(log) as output:
-        # `-m` makes the working folder importable: it must be one that nobody else can write to.
-        return subprocess.Popen(
-            command,
-            cwd=file.parent,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            **_detached(),
-        )
-
-
-def _detached() -> dict[str, Any]:
-    """A session of its own, so that Ctrl+C and the end of the client do not reach the host."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}
-
-
-def _open_log(log: Path) -> IO[bytes]:
-    too_long = log.exists() and log.stat().st_size > _MAX_LOG_BYTES
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if too_long else 0)
-    return os.fdopen(os.open(log, flags, 0o600), "ab")
-
-
-def _tail(log: Path) -> str:
-    try:
-        text = log.read_text("utf-8", "replace").strip()
-    except OSError as error:
-        return f"Its log {log} cannot be read: {error}."
-    return f"The end of its log, {log}:\n{text[-_LOG_TAIL_CHARACTERS:]}"
+    return ipc.spawn("mosearch.mose", arguments, file.parent, log, {"OMP_WAIT_POLICY": "PASSIVE"})

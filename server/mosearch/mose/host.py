@@ -10,7 +10,6 @@ import hmac
 import logging
 import os
 import queue
-import secrets
 import socket
 import threading
 import time
@@ -20,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mosearch.encoder.address import Address, read_address, write_address
 from mosearch.encoder.link import Link
 from mosearch.encoder.protocol import (
     MAX_HELLO_BYTES,
@@ -35,6 +33,7 @@ from mosearch.encoder.protocol import (
     Welcome,
 )
 from mosearch.errors import EncoderError, MosearchError, ProtocolError
+from mosearch.ipc import Address, listen, read_address, remove_socket, write_address
 from mosearch.mose.inference import Batch, Encoder
 from mosearch.mose.schedule import Request, Schedule
 from mosearch.types import Priority
@@ -106,7 +105,7 @@ class Host:
 
     def serve(self, *, use_tcp: bool) -> str:
         """Listen, publish the address and compute; returns why the host leaves."""
-        listener, address = _listen(self._file, use_tcp)
+        listener, address = listen(self._file, use_tcp)
         try:
             write_address(self._file, address)
             threading.Thread(target=self._accept, args=(listener, address.token), daemon=True).start()
@@ -119,7 +118,7 @@ class Host:
             # Another host may have taken our place; then these names are no longer ours to remove.
             if read_address(self._file) == address:
                 self._file.unlink(missing_ok=True)
-                _remove_socket(address)
+                remove_socket(address)
             listener.close()
 
     def _reason_to_leave(self, address: Address) -> str | None:
@@ -243,26 +242,3 @@ def _failure(number: int | None, error: Exception) -> Failure:
     return Failure(
         number, EncoderError.__name__, f"The model failed on this request: {error!r}. Send less at once."
     )
-
-
-def _listen(file: Path, use_tcp: bool) -> tuple[socket.socket, Address]:
-    token = secrets.token_hex(16)
-    if use_tcp:
-        listener = socket.create_server(("127.0.0.1", 0))
-        return listener, Address("", listener.getsockname()[1], token)
-    path = file.with_suffix(".sock")
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The folder is private already; the mode says so for the socket itself from its first moment.
-    before = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(before)
-    listener.listen()
-    return listener, Address(str(path), 0, token)
-
-
-def _remove_socket(address: Address) -> None:
-    if address.path:
-        Path(address.path).unlink(missing_ok=True)

@@ -1,0 +1,21 @@
+"""How processes of one user find each other: private folders, sockets that nobody else can use, processes of
+their own.  Knows nothing of what is said over them."""
+
+from mosearch.ipc.address import Address, read_address, write_address
+from mosearch.ipc.listening import listen, remove_socket
+from mosearch.ipc.places import MAX_SOCKET_PATH, RUNTIME_VARIABLE, log_folder, runtime_folder
+from mosearch.ipc.spawn import log_tail, spawn
+
+__all__ = [
+    "MAX_SOCKET_PATH",
+    "RUNTIME_VARIABLE",
+    "Address",
+    "listen",
+    "log_folder",
+    "log_tail",
+    "read_address",
+    "remove_socket",
+    "runtime_folder",
+    "spawn",
+    "write_address",
+]
