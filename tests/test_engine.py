@@ -17,7 +17,7 @@ from mosearch import encoder, workspace
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError, EncoderError, HostError, QueryError, RootError, SettingsError
 from mosearch.settings import load_settings
-from mosearch.types import FileStat, Filters, SkippedFile, SkipReason
+from mosearch.types import FileStat, Filters, SearchResult, SkippedFile, SkipReason
 
 
 @pytest.fixture
@@ -475,3 +475,29 @@ def test_a_buffer_is_found_by_its_words_when_there_is_no_encoder(
 
 def _digests(engine: Engine) -> list[str]:
     return [item.chunk.digest for path in engine.store.files() for item in engine.store.chunks_of(path)]
+
+
+def test_an_early_answer_comes_before_re_ranking(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    engine.update()
+    early: list[SearchResult] = []
+    answer = engine.search("retry while busy", 5, early=early.append)
+    (first,) = early
+    assert {hit.exit for hit in first.hits} == {engine.index_exit}
+    assert {hit.exit for hit in answer.hits} == {engine.rerank_exit}
+    place = engine.place("src/store.go", 4)
+    engine.similar(place, True, 5, early=early.append)
+    assert len(early) == 2
+    engine.search("retry while busy", 5, rerank=False, early=early.append)
+    assert len(early) == 2, "there is nothing to be early for"
+
+
+def test_a_question_that_is_cancelled_ends(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    engine = open_engine(root)
+    engine.update()
+    cancel = threading.Event()
+    with pytest.raises(CancelledError):
+        engine.search("retry", 5, early=lambda _: cancel.set(), cancel=cancel)
+    cancel.set()
+    with pytest.raises(CancelledError):
+        engine.search("retry", 5, cancel=cancel)

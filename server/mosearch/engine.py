@@ -28,7 +28,7 @@ from mosearch.errors import (
 from mosearch.indexer import Cancel, Progress
 from mosearch.overlay import Overlay
 from mosearch.places import selection
-from mosearch.searcher import Searcher
+from mosearch.searcher import Early, Searcher
 from mosearch.settings import Settings, cache_dir
 from mosearch.status import Status
 from mosearch.store import Store
@@ -166,14 +166,24 @@ class Engine:
         )
 
     def search(
-        self, query: str, limit: int, filters: Filters | None = None, *, rerank: bool = True
+        self,
+        query: str,
+        limit: int,
+        filters: Filters | None = None,
+        *,
+        rerank: bool = True,
+        early: Early | None = None,
+        cancel: threading.Event | None = None,
     ) -> SearchResult:
         """Answer a question in words from the index as it is now.
 
-        Raises `QueryError`, `StoreError`.
+        `early` gets the answer as it is before re-ranking; raising `cancel` ends the question.
+        Raises `QueryError`, `StoreError`, `CancelledError`.
         """
         return self._answer(
-            lambda searcher: searcher.search(query, limit, filters or Filters(), rerank=rerank)
+            lambda searcher: searcher.search(query, limit, filters or Filters(), rerank=rerank),
+            early,
+            cancel,
         )
 
     def show(self, path: str, text: str) -> None:
@@ -251,13 +261,17 @@ class Engine:
         filters: Filters | None = None,
         *,
         rerank: bool = True,
+        early: Early | None = None,
+        cancel: threading.Event | None = None,
     ) -> SearchResult:
         """Code like that at `place`, without the place itself if it is `here`, in this workspace.
 
-        Raises `StoreError`.
+        `early` and `cancel` are as for `search`.  Raises `StoreError`, `CancelledError`.
         """
         return self._answer(
-            lambda searcher: searcher.similar(place, here, limit, filters or Filters(), rerank=rerank)
+            lambda searcher: searcher.similar(place, here, limit, filters or Filters(), rerank=rerank),
+            early,
+            cancel,
         )
 
     def status(self) -> Status:
@@ -324,7 +338,7 @@ class Engine:
         except OSError as error:
             raise QueryError(f"Cannot read {self.root / path}: {error.strerror}.") from error
 
-    def _searcher(self) -> Searcher:
+    def _searcher(self, early: Early | None, cancel: threading.Event | None) -> Searcher:
         return Searcher(
             store=self.store,
             overlay=self.overlay,
@@ -333,17 +347,21 @@ class Engine:
             index_exit=self.index_exit,
             rerank_exit=self.rerank_exit,
             rerank_budget_ms=self.settings.rerank_budget_ms,
+            early=early,
+            cancel=cancel,
         )
 
-    def _answer(self, ask: Callable[[Searcher], SearchResult]) -> SearchResult:
+    def _answer(
+        self, ask: Callable[[Searcher], SearchResult], early: Early | None, cancel: threading.Event | None
+    ) -> SearchResult:
         """Ask; an index that turns out to be damaged is built again first."""
-        searcher = self._searcher()
+        searcher = self._searcher(early, cancel)
         try:
             result = ask(searcher)
         except StoreDamagedError:
             self._begin_anew()
             self.update()
-            searcher = self._searcher()
+            searcher = self._searcher(early, cancel)
             result = ask(searcher)
         if searcher.encoder is not None:
             return result

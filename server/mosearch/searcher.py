@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from mosearch import ranking
 from mosearch.encoder import EncoderClient
-from mosearch.errors import EncoderError, QueryError, StoreError
+from mosearch.errors import CancelledError, EncoderError, QueryError, StoreError
 from mosearch.overlay import Overlay
 from mosearch.ranking import Candidate
 from mosearch.store import Store
@@ -33,6 +34,9 @@ LONGEST_QUERY = 20_000
 _Vectors = dict[int, NDArray[np.float16]]
 """By exit, [dim]."""
 
+Early = Callable[[SearchResult], None]
+"""Told what the answer is so far, when re-ranking still lies ahead."""
+
 _CANDIDATES = 200
 _RERANKED = 50
 _RERANK_BATCH = 8
@@ -51,7 +55,10 @@ class Weights:
 
 @dataclass(slots=True)
 class Searcher:
-    """Answers questions from one store.  `encoder` is None when vectors cannot be had."""
+    """Answers one question from one store.  `encoder` is None when vectors cannot be had.
+
+    Raising `cancel` from another thread ends the question with `CancelledError`, at the next stage.
+    """
 
     store: Store
     overlay: Overlay
@@ -61,6 +68,8 @@ class Searcher:
     rerank_exit: int
     rerank_budget_ms: int
     weights: Weights = field(default_factory=Weights)
+    early: Early | None = None
+    cancel: threading.Event | None = None
 
     def search(self, text: str, limit: int, filters: Filters, *, rerank: bool) -> SearchResult:
         """Chunks that answer a question in words, best first.
@@ -83,6 +92,7 @@ class Searcher:
         ruled = ranking.apply_rules(query, fused)
         clock.lap("fusion")
         if rerank:
+            self._tell(ruled, vectors, limit, clock, warning, fold_copies=True)
             ruled = self._rerank(ruled, vectors, self.weights.rerank)
             clock.lap("rerank")
         chosen = ranking.select(ruled, limit, fold_copies=True)
@@ -110,10 +120,33 @@ class Searcher:
             Candidate(hit, score, exit) for hit, score in found if not (here and _same_place(hit, place))
         ]
         if rerank:
+            self._tell(candidates, vectors, limit, clock, warning, fold_copies=False)
             candidates = self._rescore(candidates, vectors)
             clock.lap("rerank")
         chosen = ranking.select(candidates, limit, fold_copies=False)
         return SearchResult(_hits(chosen), clock.timing(), warning)
+
+    def _tell(
+        self,
+        candidates: list[Candidate],
+        vectors: _Vectors,
+        limit: int,
+        clock: _Clock,
+        warning: str,
+        *,
+        fold_copies: bool,
+    ) -> None:
+        """Give the answer so far to whoever wants it early, unless re-ranking will change nothing."""
+        self._check_cancelled()
+        if self.early is None or self.rerank_exit == self.index_exit or self.rerank_exit not in vectors:
+            return
+        chosen = ranking.select(candidates, limit, fold_copies=fold_copies)
+        self.early(SearchResult(_hits(chosen), clock.timing(), warning))
+        self._check_cancelled()
+
+    def _check_cancelled(self) -> None:
+        if self.cancel is not None and self.cancel.is_set():
+            raise CancelledError("The request was cancelled.")
 
     def _lexical(self, terms: Sequence[str], filters: Filters) -> list[tuple[StoredChunk, float]]:
         if not terms:
@@ -147,7 +180,9 @@ class Searcher:
         if self.encoder is None or not exits:
             return {}, ""
         try:
-            encoded = self.encoder.encode([text], kind, exits, priority=Priority.QUERY)
+            encoded = self.encoder.encode([text], kind, exits, priority=Priority.QUERY, cancel=self.cancel)
+        except CancelledError:
+            raise
         except EncoderError as error:
             return {}, f"Answers are by words only: {error}"
         return {exit: encoded[exit][0] for exit in exits}, ""
@@ -206,7 +241,10 @@ class Searcher:
                     (self.rerank_exit,),
                     priority=Priority.RERANK,
                     languages=[chunk.language for chunk in batch],
+                    cancel=self.cancel,
                 )
+            except CancelledError:
+                raise
             except EncoderError:
                 break  # The fused order stands; the query's own encoding already reported the trouble.
             computed.update(zip((c.digest for c in batch), encoded[self.rerank_exit], strict=True))
