@@ -17,6 +17,7 @@ from mosearch import encoder, workspace
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError, EncoderError, HostError, QueryError, RootError, SettingsError
 from mosearch.settings import load_settings
+from mosearch.status import Status
 from mosearch.types import FileStat, Filters, SearchResult, SkippedFile, SkipReason
 
 
@@ -228,6 +229,32 @@ def test_status_agrees_with_the_store(root: Path, open_engine: Callable[[Path], 
     assert dict(status.skipped) == dict(report.skipped) == {"binary": 1}
     assert status.chunks == status.stats.chunks
     assert status.device == "cpu"
+
+
+def test_listeners_hear_of_every_change_and_last_of_the_last(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    heard: list[Status] = []
+    stop = engine.on_status(heard.append)
+    report = engine.update()
+    _wait_until(lambda: bool(heard) and heard[-1].last_sync is not None and heard[-1].activity.stage == "idle")
+    assert (heard[-1].files, heard[-1].chunks, heard[-1].pending) == (report.files, report.chunks, 0)
+    assert heard[-1].vectors[engine.index_exit] == heard[-1].texts == len(set(_digests(engine)))
+    assert heard[-1].to_json()["queue"] == {"0": heard[-1].texts, "1": 0, "2": heard[-1].texts}
+    stop()
+    stopped = time.time()
+    engine.update()
+    engine.close()
+    assert heard[-1].last_sync is not None
+    assert heard[-1].last_sync < stopped
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_status_counts_what_the_scan_leaves_out(root: Path, open_engine: Callable[[Path], Engine]) -> None:

@@ -30,7 +30,7 @@ from mosearch.overlay import Overlay
 from mosearch.places import selection
 from mosearch.searcher import Early, Searcher
 from mosearch.settings import Settings, cache_dir
-from mosearch.status import Status
+from mosearch.status import Activity, Status, StatusFeed
 from mosearch.store import Store
 from mosearch.types import (
     Filters,
@@ -65,6 +65,7 @@ class Engine:
         self.root = workspace.resolve_root(root)
         self.settings = settings
         self.model = encoder.model_info(settings.model)
+        self.first_exit = self._exit(settings.first_exit, self.model.first_exit, "first_exit")
         self.index_exit = self._exit(settings.index_exit, self.model.index_exit, "index_exit")
         self.rerank_exit = self._exit(settings.rerank_exit, self.model.rerank_exit, "rerank_exit")
         workspace_dir = cache_dir() / "workspaces" / _folder_name(str(self.root), self.root.name)
@@ -76,11 +77,15 @@ class Engine:
         self._rules = workspace.IgnoreRules.load(self.root)
         self._encoder = Connection(settings, linger_seconds)
         self._update_lock = threading.RLock()
+        self._activity = Activity()
+        self._last_sync: float | None = None
+        self._feed = StatusFeed(self.status)
 
     def close(self) -> None:
         """Let go of the store and the encoder; may be called again."""
         if not self._encoder.is_closed:
             self._encoder.close()
+            self._feed.close()
             self.store.close()
 
     def __enter__(self) -> Engine:
@@ -103,16 +108,20 @@ class Engine:
         Raises `StoreError`, `CancelledError`, `RootError`.
         """
         cancel = cancel if cancel is not None else threading.Event()
+        noted = self._noting(progress)
         try:
-            return self._update(progress, cancel, lock_timeout)
+            return self._update(noted, cancel, lock_timeout)
         except StoreDamagedError:
             self._begin_anew()
-            return self._update(progress, cancel, lock_timeout)
+            return self._update(noted, cancel, lock_timeout)
+        finally:
+            self._note(Activity())
 
     def _update(self, progress: Progress, cancel: Cancel, lock_timeout: float) -> IndexReport:
         with self._update_lock, self.store.writer_lock(timeout=lock_timeout):
             self._rules = workspace.IgnoreRules.load(self.root)
             done = indexer.reconcile(self.root, self.store, self.settings.max_file_bytes, progress, cancel)
+            self._last_sync = time.time()
             new = set(done.digests)
             known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
             self._drop_saved()
@@ -274,23 +283,52 @@ class Engine:
             cancel,
         )
 
+    def on_status(self, listener: Callable[[Status], None]) -> Callable[[], None]:
+        """Call `listener` with the status now and after each change, four times a second at most.
+
+        It is called from a thread of its own.  Returns what ends it; closing the engine ends it, too.
+        """
+        return self._feed.subscribe(listener)
+
     def status(self) -> Status:
         """Counts and state, read from the store.  Raises `StoreError`."""
+        activity = self._activity
         report = self.report()
+        coverage = self.store.coverage(self.model.fingerprint)
+        exits = sorted({self.first_exit, self.index_exit, self.rerank_exit} | set(coverage.vectors))
         return Status(
             root=self.root,
             index_dir=self.index_dir,
             files=report.files,
+            pending_files=activity.total - activity.done if activity.stage == "parse" else 0,
             chunks=report.chunks,
-            pending=self.store.missing_texts(self.model.fingerprint, self.index_exit).total,
+            texts=coverage.texts,
+            vectors={exit: coverage.vectors.get(exit, 0) for exit in exits},
+            pending=coverage.missing(self.index_exit),
             skipped=report.skipped,
             failed=report.failed,
+            activity=activity,
+            last_sync=self._last_sync,
             model=self.model,
+            first_exit=self.first_exit,
             index_exit=self.index_exit,
             rerank_exit=self.rerank_exit,
             device=self._encoder.running_device(),
             stats=self.store.stats(),
         )
+
+    def _noting(self, progress: Progress) -> Progress:
+        """`progress`, and the same for those who listen to the status."""
+
+        def tell(stage: str, done: int, total: int) -> None:
+            self._note(Activity(stage, done, total))
+            progress(stage, done, total)
+
+        return tell
+
+    def _note(self, activity: Activity) -> None:
+        self._activity = activity
+        self._feed.changed()
 
     def warm_up(self) -> None:
         """Start connecting to the encoder in the background, so that it is there when needed."""

@@ -67,8 +67,16 @@ class Settings:
     threads: int | None = _setting(
         None, "CPU threads of the encoder; default: half the cores", minimum=1, maximum=1024
     )
-    index_exit: int | None = _setting(None, "exit that embeds every chunk", minimum=0, maximum=512)
-    rerank_exit: int | None = _setting(None, "deeper exit that re-ranks", minimum=0, maximum=512)
+    first_exit: int | None = _setting(
+        None, "cheap exit that covers a new workspace at once; default: the model's", minimum=0, maximum=512
+    )
+    index_exit: int | None = _setting(
+        None, "exit that embeds every chunk; default: the model's", minimum=0, maximum=512
+    )
+    rerank_exit: int | None = _setting(
+        None, "deepest exit, which re-ranks; default: the model's", minimum=0, maximum=512
+    )
+    deepen: bool = _setting(True, "give every chunk a vector at the deepest exit, too, in idle time")
     rerank: bool = _setting(True, "re-rank with the deeper exit")
     rerank_budget_ms: int = _setting(
         150, "time for vectors that re-ranking misses, in milliseconds", minimum=0, maximum=60_000

@@ -1,13 +1,37 @@
-"""What an index holds at one moment, for every face to show."""
+"""What an index holds at one moment, for every face to show, and telling those who listen of changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mosearch.errors import MosearchError
 from mosearch.store import StoreStats
 from mosearch.types import ModelInfo
+
+_log = logging.getLogger(__name__)
+
+_LEAST_PAUSE_S = 0.25
+"""Between two reports: a status bar that changes four times a second looks alive."""
+_CLOSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What an engine is doing just now."""
+
+    stage: str = "idle"
+    """`idle`, `scan`, `parse`, `embed` (at an exit that every search uses), `deepen` (at the deepest
+    exit, in idle time), or `paused` (deepening waits)."""
+    done: int = 0
+    total: int = 0
+    """Files in stage `parse`, texts in the others; 0 where nobody knows yet."""
+    reason: str = ""
+    """Why deepening waits: `battery`, `load` or `in use`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +41,24 @@ class Status:
     root: Path
     index_dir: Path
     files: int
+    pending_files: int
+    """Changed files that were found and not yet read."""
     chunks: int
+    texts: int
+    """Distinct texts of all chunks: what gets one vector each at an exit."""
+    vectors: Mapping[int, int]
+    """Exit → how many of these texts have a vector there."""
     pending: int
-    """Searchable texts that have no vector yet at the index exit."""
+    """Texts that have no vector yet at the index exit."""
     skipped: Mapping[str, int]
     failed: Mapping[str, str]
     """Path → why it could not be read when the index was last brought up to date."""
+    activity: Activity
+    last_sync: float | None
+    """When the index was last seen to equal the files on disk, in seconds since the epoch; None: not by
+    this process."""
     model: ModelInfo
+    first_exit: int
     index_exit: int
     rerank_exit: int
     device: str
@@ -35,15 +70,92 @@ class Status:
             "root": str(self.root),
             "index_dir": str(self.index_dir),
             "files": self.files,
+            "pending_files": self.pending_files,
             "chunks": self.chunks,
+            "texts": self.texts,
+            "vectors": {str(exit): count for exit, count in self.vectors.items()},
             "pending": self.pending,
+            "queue": {str(exit): self.texts - count for exit, count in self.vectors.items()},
             "skipped": dict(self.skipped),
             "failed": dict(self.failed),
+            "failed_by_reason": dict(Counter(self.failed.values())),
+            "activity": {
+                "stage": self.activity.stage,
+                "done": self.activity.done,
+                "total": self.activity.total,
+                "reason": self.activity.reason,
+            },
+            "last_sync": self.last_sync,
             "model": self.model.name,
             "fingerprint": self.model.fingerprint,
+            "first_exit": self.first_exit,
             "index_exit": self.index_exit,
             "rerank_exit": self.rerank_exit,
             "device": self.device,
             "bytes": self.stats.index_bytes + self.stats.vectors_bytes,
             "last_commit": self.stats.last_commit,
         }
+
+
+class StatusFeed:
+    """Calls listeners with the status after it changed: at once, then at most four times a second.
+
+    The last state is always told.  Listeners are called from a thread of the feed's own, one after the
+    other; one that raises is logged.
+    """
+
+    def __init__(self, read: Callable[[], Status]) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[Status], None]] = []
+        self._changed = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
+        """From now on, and once at once; what is returned ends it."""
+        with self._lock:
+            self._listeners.append(listener)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="mosearch-status", daemon=True)
+                self._thread.start()
+        self._changed.set()
+        return lambda: self._unsubscribe(listener)
+
+    def changed(self) -> None:
+        """Something that a status shows is different now; costs nothing."""
+        self._changed.set()
+
+    def close(self) -> None:
+        """End the feed, waiting for a report that is under way.  May be called again."""
+        self._stopping.set()
+        self._changed.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_CLOSE_S)
+
+    def _unsubscribe(self, listener: Callable[[Status], None]) -> None:
+        with self._lock:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+    def _run(self) -> None:
+        while True:
+            self._changed.wait()
+            if self._stopping.is_set():
+                return
+            self._changed.clear()
+            with self._lock:
+                listeners = list(self._listeners)
+            try:
+                self._tell(listeners)
+            except MosearchError as error:
+                _log.warning("no status: %s", error)
+            except Exception:
+                _log.exception("a listener to the status failed")
+            self._stopping.wait(_LEAST_PAUSE_S)
+
+    def _tell(self, listeners: list[Callable[[Status], None]]) -> None:
+        if listeners:
+            status = self._read()
+            for listener in listeners:
+                listener(status)

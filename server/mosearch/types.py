@@ -170,6 +170,8 @@ class ModelInfo:
     """Changes whenever the same text could give another vector: weights, tokeniser, settings."""
     dim: int
     exits: tuple[int, ...]
+    first_exit: int
+    """The cheapest exit worth searching by: it covers a new workspace at once by default."""
     index_exit: int
     """The shallow exit that embeds every chunk by default."""
     rerank_exit: int

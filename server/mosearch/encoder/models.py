@@ -80,6 +80,7 @@ def describe(folder: Path, config: ModelConfig) -> ModelInfo:
         fingerprint=_fingerprint(folder, config),
         dim=config.dim,
         exits=config.exit_layers,
+        first_exit=min(config.index_exit, *config.exit_layers),
         index_exit=config.index_exit,
         rerank_exit=config.rerank_exit,
     )

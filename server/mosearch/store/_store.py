@@ -21,10 +21,11 @@ from mosearch.store._failures import translated
 from mosearch.store._folders import folder_bytes, make_private, tables_folder
 from mosearch.store._locks import ProcessLock
 from mosearch.store._quarantine import quarantine
-from mosearch.store._values import TERM_FIELDS, ChunkTerms, MissingText, MissingTexts, StoreStats
+from mosearch.store._values import TERM_FIELDS, ChunkTerms, Coverage, MissingText, MissingTexts, StoreStats
 from mosearch.types import FileRecord, Filters, StoredChunk
 
 if TYPE_CHECKING:
+    from mosearch.store._coverage import CoverageCounter
     from mosearch.store._files import Snapshot
     from mosearch.store._tables import Tables
 
@@ -46,12 +47,13 @@ class Store:
     those that write may raise StoreLockedError.  After `fork`, a child must open its own Store.
     """
 
-    def __init__(self, index_dir: Path, vectors_dir: Path, tables: Tables, writer: ProcessLock) -> None:
+    def __init__(self, index_dir: Path, vectors_dir: Path, tables: Tables, writer: ProcessLock, coverage: CoverageCounter) -> None:
         self.index_dir = index_dir
         self.vectors_dir = vectors_dir
         self._tables = tables
         self._writer = writer
         self._vectors_lock = ProcessLock(vectors_dir / "vectors.lock")
+        self._coverage = coverage
 
     @classmethod
     def open(cls, index_dir: Path, vectors_dir: Path) -> Store:
@@ -60,6 +62,7 @@ class Store:
         Both folders are made private to the user.  Tables lie in a sub-folder named after the schema
         version, so that another version's tables are neither read nor touched.
         """
+        from mosearch.store._coverage import CoverageCounter
         from mosearch.store._prune import register
         from mosearch.store._tables import open_tables
 
@@ -69,7 +72,7 @@ class Store:
             writer = ProcessLock(index_dir / "writer.lock")
             tables = open_tables(index_dir, vectors_dir, writer, _TIMEOUT)
             register(index_dir, vectors_dir)
-            return cls(index_dir, vectors_dir, tables, writer)
+            return cls(index_dir, vectors_dir, tables, writer, CoverageCounter(tables))
 
     def close(self) -> None:
         """Lets go of the tables; the Store must not be used any more."""
@@ -201,6 +204,11 @@ class Store:
                 yield from _missing.texts(chunks, digests)
 
         return MissingTexts(sum(map(len, groups.values())), read)
+
+    def coverage(self, fingerprint: str) -> Coverage:
+        """How many of the searchable texts have a vector of this model, by exit.  Cheap while nothing changes."""
+        with translated("count vectors", self.vectors_dir):
+            return self._consistent(lambda snapshot: self._coverage.count(fingerprint, snapshot))
 
     def add_vectors(
         self, fingerprint: str, exit: int, digests: Sequence[str], vectors: NDArray[np.float16]

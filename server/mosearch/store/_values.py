@@ -47,6 +47,23 @@ class MissingTexts:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many of the searchable texts have a vector of one model."""
+
+    texts: int
+    """Distinct texts of live chunks."""
+    vectors: Mapping[int, int]
+    """Exit → how many of them have a vector there; exits without any vector are left out."""
+
+    def missing(self, exit: int) -> int:
+        return self.texts - self.vectors.get(exit, 0)
+
+    def is_complete(self, exit: int) -> bool:
+        """Whether every searchable text has a vector at `exit`."""
+        return self.missing(exit) == 0
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStats:
     """What the store holds now."""
 

@@ -55,6 +55,10 @@ class VectorTable:
             found.update(rows.to_arrow().column("digest").to_pylist())
         return found
 
+    def keys(self) -> NDArray[np.uint64]:
+        """The first eight bytes of every digest: uint64 [rows], in no order."""
+        return first_bytes(self._table.search().select(["digest"]).limit(None).to_arrow().column("digest"))
+
     def all_digests(self) -> set[bytes]:
         rows = self._table.search().select(["digest"]).limit(None).to_arrow()
         return set(rows.column("digest").to_pylist())
@@ -87,6 +91,9 @@ class VectorTable:
         rows = search.select(["digest", "_distance"]).limit(limit).to_arrow()
         similarity = 1.0 - rows.column("_distance").to_numpy()
         return list(zip(rows.column("digest").to_pylist(), similarity.clip(-1, 1).tolist(), strict=True))
+
+    def version(self) -> int:
+        return int(self._table.version)
 
     def rows(self) -> int:
         return int(self._table.count_rows())
@@ -183,11 +190,29 @@ def schema(dim: int) -> pa.Schema:
     )
 
 
-def _table_name(fingerprint: str, exit: int) -> str:
+def table_key(fingerprint: str) -> str:
+    """What stands for a model in the names of its tables."""
     key = fingerprint[:16]
     if not re.fullmatch(r"[0-9A-Za-z]{16}", key):
         key = hashlib.blake2b(fingerprint.encode(), digest_size=8).hexdigest()
-    return f"vectors_{key}_{exit}"
+    return key
+
+
+def first_bytes(digests: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """The first eight bytes of each digest, as a number: uint64 [n].
+
+    Digests are hashes, so this tells a million of them apart; it takes a twentieth of the time and
+    the memory that a set of them takes.
+    """
+    blocks = [np.empty(0, np.uint64)]
+    for chunk in digests.chunks:
+        data = np.frombuffer(chunk.buffers()[1], np.uint64)
+        blocks.append(data[2 * chunk.offset : 2 * (chunk.offset + len(chunk)) : 2])
+    return np.concatenate(blocks)
+
+
+def _table_name(fingerprint: str, exit: int) -> str:
+    return f"vectors_{table_key(fingerprint)}_{exit}"
 
 
 def _matrix(column: Any, dim: int) -> Float16:
