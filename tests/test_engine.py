@@ -238,7 +238,9 @@ def test_listeners_hear_of_every_change_and_last_of_the_last(
     heard: list[Status] = []
     stop = engine.on_status(heard.append)
     report = engine.update()
-    _wait_until(lambda: bool(heard) and heard[-1].last_sync is not None and heard[-1].activity.stage == "idle")
+    _wait_until(
+        lambda: bool(heard) and heard[-1].last_sync is not None and heard[-1].activity.stage == "idle"
+    )
     assert (heard[-1].files, heard[-1].chunks, heard[-1].pending) == (report.files, report.chunks, 0)
     assert heard[-1].vectors[engine.index_exit] == heard[-1].texts == len(set(_digests(engine)))
     assert heard[-1].to_json()["queue"] == {"0": heard[-1].texts, "1": 0, "2": heard[-1].texts}

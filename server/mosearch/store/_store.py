@@ -47,7 +47,14 @@ class Store:
     those that write may raise StoreLockedError.  After `fork`, a child must open its own Store.
     """
 
-    def __init__(self, index_dir: Path, vectors_dir: Path, tables: Tables, writer: ProcessLock, coverage: CoverageCounter) -> None:
+    def __init__(
+        self,
+        index_dir: Path,
+        vectors_dir: Path,
+        tables: Tables,
+        writer: ProcessLock,
+        coverage: CoverageCounter,
+    ) -> None:
         self.index_dir = index_dir
         self.vectors_dir = vectors_dir
         self._tables = tables
@@ -206,7 +213,7 @@ class Store:
         return MissingTexts(sum(map(len, groups.values())), read)
 
     def coverage(self, fingerprint: str) -> Coverage:
-        """How many of the searchable texts have a vector of this model, by exit.  Cheap while nothing changes."""
+        """How many searchable texts have a vector of this model, by exit; cheap while nothing changes."""
         with translated("count vectors", self.vectors_dir):
             return self._consistent(lambda snapshot: self._coverage.count(fingerprint, snapshot))
 
