@@ -36,6 +36,7 @@ def private_folders(tmp_path: Path, shared_runtime: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("MOSEARCH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MOSEARCH_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("MOSEARCH_RUNTIME_DIR", str(shared_runtime))
+    monkeypatch.setenv("MOSEARCH_RESIDENT", "false")
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def private_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def kill_hosts(private_runtime: Path) -> Callable[[], None]:
-    """Kills the test's own encoder hosts without warning."""
+    """Kills the test's own hosts and residents without warning."""
 
     def kill() -> None:
         for process in hosts_in(private_runtime):
@@ -65,11 +66,13 @@ def _end_hosts(runtime: Path) -> None:
 
 
 def hosts_in(runtime: Path) -> list[psutil.Process]:
-    """The encoder hosts that serve a runtime folder."""
+    """The encoder hosts and resident processes of a runtime folder."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if "mosearch.mose" in command and any(str(runtime) in part for part in command):
+        if {"mosearch.mose", "mosearch.resident"} & set(command) and any(
+            str(runtime) in part for part in command
+        ):
             found.append(process)
     return found
 

@@ -88,6 +88,7 @@ class Settings:
     idle_seconds: int = _setting(
         600, "the encoder host leaves after this long without work", minimum=1, maximum=604_800
     )
+    resident: bool = _setting(True, "commands leave a process behind that answers the next one at once")
 
 
 def load_settings(

@@ -6,19 +6,22 @@ import io
 import json
 import re
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mosearch import __version__
+from mosearch import __version__, resident
 from mosearch.cli.models import models_group
-from mosearch.errors import MosearchError, QueryError, StoreLockedError, UsageError
+from mosearch.errors import MosearchError, QueryError, UsageError
+from mosearch.resident import Request
 
 if TYPE_CHECKING:
     from mosearch.engine import Engine
-    from mosearch.types import Filters, IndexReport, SearchResult
+    from mosearch.resident.requests import Progress
 
 _EPILOG = """
 Exit codes: 0 success (also when nothing was found), 1 unexpected failure or a failed check of `doctor`,
@@ -107,17 +110,8 @@ def search(
     no_rerank: bool,
 ) -> None:
     """Find the code that QUERY describes; the index is brought up to date first."""
-    from mosearch.searcher import check_query
-
-    check_query(query)
-    filters = _filters(languages, paths)
-    with _open(root) as engine:
-        report = _refresh(engine, quiet=as_json)
-        result = engine.search(
-            query, limit or engine.settings.limit, filters, rerank=_rerank(engine, no_rerank)
-        )
-        _show(engine, result, report, as_json)
-        engine.maintain()
+    request = Request(query=query, limit=limit, languages=languages, path_globs=paths, rerank=not no_rerank)
+    _answer(root, request, as_json)
 
 
 @_group.command()
@@ -133,21 +127,14 @@ def similar(
     no_rerank: bool,
 ) -> None:
     """Find code like that at PATH:LINE, or, with -, like the code on standard input."""
-    filters = _filters(languages, paths)
-    with _open(root) as engine:
-        here = place != "-"
-        where = _parse_place(place, engine.root) if here else ("", 0)
-        piped = None if here else _piped(sys.stdin.buffer.read().decode("utf-8", "replace"))
-        report = _refresh(engine, quiet=as_json)
-        result = engine.similar(
-            piped or engine.place(*where),
-            here,
-            limit or engine.settings.limit,
-            filters,
-            rerank=_rerank(engine, no_rerank),
-        )
-        _show(engine, result, report, as_json)
-        engine.maintain()
+    asked: dict[str, Any]
+    if place == "-":
+        asked = {"code": sys.stdin.buffer.read().decode("utf-8", "replace")}
+    else:
+        path, line = _parse_place(place, root.resolve())
+        asked = {"path": path, "line": line}
+    request = Request(**asked, limit=limit, languages=languages, path_globs=paths, rerank=not no_rerank)
+    _answer(root, request, as_json)
 
 
 @_group.command()
@@ -155,14 +142,16 @@ def similar(
 @_json_option
 def index(root: Path, as_json: bool) -> None:
     """Bring the index of a folder up to date."""
-    from mosearch.cli import output
+    from mosearch.cli import terminal
+    from mosearch.resident.requests import report_json
 
     with _open(root) as engine:
-        report = _update(engine, quiet=as_json)
+        with _progress(as_json) as progress:
+            report = engine.update(progress)
         if as_json:
-            click.echo(json.dumps(output.report_json(report)))
+            click.echo(json.dumps(report_json(report)))
         else:
-            output.print_report(engine, report)
+            terminal.print_report(engine, report)
         engine.maintain()
 
 
@@ -171,14 +160,14 @@ def index(root: Path, as_json: bool) -> None:
 @_json_option
 def status(root: Path, as_json: bool) -> None:
     """Show what the index of a folder holds, and what it still lacks."""
-    from mosearch.cli import output
+    from mosearch.cli import terminal
 
     with _open(root) as engine:
         found = engine.status()
         if as_json:
             click.echo(json.dumps(found.to_json()))
         else:
-            output.print_status(found)
+            terminal.print_status(found)
 
 
 @_group.command()
@@ -187,7 +176,7 @@ def status(root: Path, as_json: bool) -> None:
 def doctor(root: Path, as_json: bool) -> None:
     """Check everything MoSEarch needs, and say what to do about what is missing."""
     from mosearch.cli.doctor import run_checks
-    from mosearch.cli.output import print_checks
+    from mosearch.cli.terminal import print_checks
 
     checks = run_checks(root)
     if as_json:
@@ -236,37 +225,43 @@ def _open(root: Path) -> Engine:
     return Engine(resolved, load_settings(resolved))
 
 
-def _update(engine: Engine, *, quiet: bool) -> IndexReport:
-    """Update with a progress bar on a terminal."""
+def _progress(quiet: bool) -> AbstractContextManager[Progress]:
+    """A progress bar on a terminal, silence otherwise."""
+    if quiet or not sys.stderr.isatty():
+        return nullcontext(lambda _stage, _done, _total: None)
+    from mosearch.cli.terminal import progress_bar
+
+    return progress_bar()
+
+
+def _answer(root: Path, request: Request, as_json: bool) -> None:
+    """Let the process that keeps this index open answer, or open it here and leave one behind."""
     from mosearch.cli import output
+    from mosearch.settings import load_settings
 
-    with output.progress_bar(quiet) as progress:
-        return engine.update(progress)
+    settings = load_settings(root.resolve())
+    answer = None
+    with _progress(as_json) as progress:
+        if settings.resident:
+            answer = resident.ask(root.resolve(), settings, request, progress)
+        if answer is None:
+            answer = _answer_here(root, request, progress)
+            if settings.resident:
+                resident.start(root.resolve(), settings)
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        output.print_hits(root.resolve(), answer)
 
 
-def _refresh(engine: Engine, *, quiet: bool) -> IndexReport:
-    """Update before answering; while another process does so, answer from what there is and say so."""
-    try:
-        return _update(engine, quiet=quiet)
-    except StoreLockedError as error:
-        return engine.report(warning=f"Answers may miss the latest changes: {error}")
+def _answer_here(root: Path, request: Request, progress: Progress) -> dict[str, Any]:
+    from mosearch.resident import requests
 
-
-def _rerank(engine: Engine, no_rerank: bool) -> bool:
-    return engine.settings.rerank and not no_rerank
-
-
-def _filters(languages: tuple[str, ...], paths: tuple[str, ...]) -> Filters:
-    from mosearch.parsing import LANGUAGES
-    from mosearch.types import Filters
-
-    wanted = frozenset(language.lower() for language in languages)
-    unknown = wanted - set(LANGUAGES)
-    if unknown:
-        raise UsageError(
-            f"Unknown language {', '.join(sorted(unknown))}. Known are: {', '.join(sorted(LANGUAGES))}."
-        )
-    return Filters(languages=wanted, path_globs=paths)
+    requests.check(request)
+    with _open(root) as engine:
+        answer = requests.answer(engine, request, progress, threading.Event())
+        engine.maintain()
+        return answer
 
 
 def _parse_place(place: str, root: Path) -> tuple[str, int]:
@@ -282,21 +277,3 @@ def _parse_place(place: str, root: Path) -> tuple[str, int]:
         except (OSError, RuntimeError):  # noqa: PERF203  # no name of a file, or a link that leads to itself
             continue
     raise QueryError(f"There is no file {path} in {root}.")
-
-
-def _piped(code: str) -> Any:
-    from mosearch.places import code_chunk
-    from mosearch.types import StoredChunk
-
-    if not code.strip():
-        raise QueryError("There is no code to compare with: standard input is empty.")
-    return StoredChunk("", 0, code_chunk(code))
-
-
-def _show(engine: Engine, result: SearchResult, report: IndexReport, as_json: bool) -> None:
-    from mosearch.cli import output
-
-    if as_json:
-        click.echo(json.dumps(output.result_json(result, report)))
-    else:
-        output.print_hits(engine.root, result, report)

@@ -1,0 +1,143 @@
+"""What a terminal shows: progress bars, highlighted code, tables."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from mosearch.cli.output import printable, qualified
+from mosearch.types import IndexReport
+
+if TYPE_CHECKING:
+    from mosearch.cli.doctor import Check
+    from mosearch.engine import Engine
+    from mosearch.resident.requests import Progress as ProgressCallback
+    from mosearch.status import Status
+
+_SHOWN_LINES = 6
+_STAGES = {"scan": "Looking for changes", "parse": "Reading files", "embed": "Embedding"}
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressCallback]:
+    """A progress bar on standard error, gone at the end."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(_STAGES["scan"], total=None)
+
+        def show(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=_STAGES[stage], completed=done, total=total or None)
+
+        yield show
+
+
+def print_answer(root: Path, answer: Mapping[str, Any]) -> None:
+    """Show the hits of an answer of `mosearch.resident.requests`."""
+    console = Console(highlight=False)
+    for number, hit in enumerate(answer["hits"], start=1):
+        _print_hit(console, root, number, hit)
+    counts = _summary(answer["index"]["files"], answer["index"]["chunks"])
+    console.print(f"[dim]{counts} · {answer['timing_ms']['total']:.0f} ms[/dim]")
+
+
+def _print_hit(console: Console, root: Path, number: int, hit: Mapping[str, Any]) -> None:
+    place = f"{hit['path']}:{hit['start_line']}"
+    head = Text.assemble((f"{number:>2}  ", "dim"))
+    head.append(printable(place), style=f"bold cyan link {(root / hit['path']).as_uri()}")
+    head.append(f"  {printable(qualified(hit))}", style="bold")
+    head.append(f"  {hit['kind']} · {hit['score']:.3f}", style="dim")
+    console.print(head)
+    lines = textwrap.dedent("\n".join(map(printable, hit["preview"].splitlines()[:_SHOWN_LINES])))
+    syntax = Syntax(
+        lines,
+        hit["language"],
+        line_numbers=True,
+        start_line=hit["start_line"],
+        theme="ansi_dark",
+        background_color="default",
+        word_wrap=False,
+    )
+    console.print(syntax)
+    console.print()
+
+
+def print_report(engine: Engine, report: IndexReport) -> None:
+    console = Console(highlight=False)
+    console.print(escape(f"{engine.root}: {_summary(report.files, report.chunks)}."))
+    console.print(
+        f"{report.changed_files:,} files changed, {report.removed_files:,} removed; "
+        f"{report.embedded:,} texts embedded, {report.reused:,} reused."
+    )
+    if report.skipped:
+        console.print(f"Left out: {_counts(report.skipped)}.")
+    for path, reason in report.failed.items():
+        click.echo(f"mosearch: {printable(path)}: {reason}", err=True)
+    if report.warning:
+        click.echo(f"mosearch: {report.warning}", err=True)
+
+
+def _counts(skipped: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in skipped.items())
+
+
+def _megabytes(status: Status) -> str:
+    return f"{(status.stats.index_bytes + status.stats.vectors_bytes) / 1e6:.1f}"
+
+
+def _summary(files: int, chunks: int) -> str:
+    return f"{files:,} files, {chunks:,} chunks"
+
+
+def print_status(status: Status) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    rows = [
+        ("root", str(status.root)),
+        ("index", f"{status.index_dir} ({_megabytes(status)} MB)"),
+        ("files", f"{status.files:,}"),
+        ("chunks", f"{status.chunks:,}, {status.pending:,} of them without a vector yet"),
+        ("left out", _counts(status.skipped) or "none"),
+        ("failed", ", ".join(map(printable, status.failed)) or "none"),
+        ("model", f"{status.model.name}, exits {', '.join(map(str, status.model.exits))}"),
+        ("exits used", f"{status.index_exit} to index, {status.rerank_exit} to re-rank"),
+        ("encoder", f"running on {status.device}" if status.device else "not running; it starts when needed"),
+    ]
+    for name, value in rows:
+        table.add_row(Text(name, style="dim"), Text(value))
+    Console(highlight=False).print(table)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    console = Console(highlight=False)
+    for check in checks:
+        mark, style = ("ok", "green") if check.ok else ("FAILED", "bold red")
+        line = Text.assemble((f"{mark:>6}  ", style))
+        line.append(f"{check.name}: ", style="bold")
+        line.append(check.message)
+        console.print(line, soft_wrap=True)
+    if sys.stdout.isatty() and all(check.ok for check in checks):
+        console.print("[green]Everything MoSEarch needs is there.[/green]")

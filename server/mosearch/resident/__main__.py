@@ -1,0 +1,67 @@
+"""The command line of the resident process; `mosearch.resident.client` is its only intended caller."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from mosearch.errors import MosearchError
+
+_log = logging.getLogger("mosearch.resident")
+
+
+def main() -> int:
+    options = _options()
+    logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s", level=logging.INFO)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    from filelock import FileLock, Timeout
+
+    try:
+        # Held as long as it lives: one process per workspace, however many commands end at the same time.
+        with FileLock(options.address.with_suffix(".lock"), timeout=0, mode=0o600):
+            _serve(options.root, options.address)
+    except Timeout:
+        _log.info("not needed: %s is served already", options.root)
+    except (MosearchError, OSError) as error:
+        _log.error("%s", error)
+        return error.exit_code if isinstance(error, MosearchError) else 1
+    return 0
+
+
+def _serve(root: Path, address: Path) -> None:
+    from mosearch.engine import Engine
+    from mosearch.resident.server import Resident
+    from mosearch.settings import load_settings
+
+    settings = load_settings(root)
+    with Engine(root, settings) as engine:
+        resident = Resident(engine, address, use_tcp=not hasattr(socket, "AF_UNIX"))
+        try:
+            _log.info("serving %s", root)
+            _log.info("leaving %s: %s", root, resident.wait(settings.idle_seconds))
+        finally:
+            resident.close()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m mosearch.resident", description="Keep an index open for commands to come."
+    )
+    parser.add_argument("--root", type=Path, required=True, help="workspace folder")
+    parser.add_argument("--address", type=Path, required=True, help="file to publish the address in")
+    return parser.parse_args()
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    _log.info("leaving: signal %d", number)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""What a command asks of an index, and the answer, both as plain data that can cross a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mosearch.errors import QueryError, StoreLockedError, UsageError
+
+if TYPE_CHECKING:
+    from mosearch.engine import Engine
+    from mosearch.types import Filters, Hit, IndexReport, SearchResult, StoredChunk
+
+Progress = Callable[[str, int, int], None]
+Answer = dict[str, Any]
+
+
+class Cancel(Protocol):
+    """A flag that another thread may raise; `threading.Event` is one."""
+
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Exactly one of `query`, `code` and `path` is given: a question in words, code as text, or a place."""
+
+    query: str | None = None
+    code: str | None = None
+    path: str | None = None
+    """Relative to the root, separated by `/`."""
+    line: int = 0
+    """0-based."""
+    limit: int | None = None
+    languages: tuple[str, ...] = ()
+    path_globs: tuple[str, ...] = ()
+    rerank: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Request:
+        """Raises `UsageError` for what no version of this one wrote."""
+        try:
+            languages, path_globs = tuple(values.pop("languages")), tuple(values.pop("path_globs"))
+            return cls(languages=languages, path_globs=path_globs, **values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"This is no request: {error!r}.") from error
+
+
+def check(request: Request) -> None:
+    """Refuse what can be refused without an index.  Raises `QueryError`, `UsageError`."""
+    from mosearch.searcher import check_query
+
+    if request.query is not None:
+        check_query(request.query)
+    if request.code is not None and not request.code.strip():
+        raise QueryError("There is no code to compare with: standard input is empty.")
+    _filters(request)
+
+
+def answer(engine: Engine, request: Request, progress: Progress, cancel: Cancel) -> Answer:
+    """Bring the index up to date and answer from it.  Raises `MosearchError`."""
+    check(request)
+    report = _refresh(engine, progress, cancel)
+    limit = request.limit or engine.settings.limit
+    rerank = engine.settings.rerank and request.rerank
+    if request.query is not None:
+        result = engine.search(request.query, limit, _filters(request), rerank=rerank)
+    else:
+        place = _place(engine, request)
+        result = engine.similar(place, request.path is not None, limit, _filters(request), rerank=rerank)
+    return result_json(result, report)
+
+
+def result_json(result: SearchResult, report: IndexReport) -> Answer:
+    found: Answer = {
+        "hits": [_hit_json(hit) for hit in result.hits],
+        "timing_ms": dict(result.timing_ms),
+        "index": report_json(report),
+    }
+    if result.warning:
+        found["warning"] = result.warning
+    return found
+
+
+def report_json(report: IndexReport) -> Answer:
+    found: Answer = {
+        "files": report.files,
+        "chunks": report.chunks,
+        "embedded": report.embedded,
+        "reused": report.reused,
+        "changed_files": report.changed_files,
+        "removed_files": report.removed_files,
+        "skipped": dict(report.skipped),
+        "failed": dict(report.failed),
+    }
+    if report.warning:
+        found["warning"] = report.warning
+    return found
+
+
+def _hit_json(hit: Hit) -> Answer:
+    chunk = hit.chunk
+    return {
+        "path": hit.path,
+        "start_line": chunk.start_line + 1,
+        "end_line": chunk.end_line + 1,
+        "symbol": chunk.symbol,
+        "kind": chunk.kind.label,
+        "container": chunk.container,
+        "language": chunk.language,
+        "score": hit.score,
+        "exit": hit.exit,
+        "preview": hit.preview,
+    }
+
+
+def _refresh(engine: Engine, progress: Progress, cancel: Cancel) -> IndexReport:
+    """Update before answering; while another process does so, answer from what there is and say so."""
+    try:
+        return engine.update(progress, cancel)
+    except StoreLockedError as error:
+        return engine.report(warning=f"Answers may miss the latest changes: {error}")
+
+
+def _place(engine: Engine, request: Request) -> StoredChunk:
+    from mosearch.places import code_chunk
+    from mosearch.types import StoredChunk
+
+    if request.code is not None:
+        return StoredChunk("", 0, code_chunk(request.code))
+    return engine.place(request.path or "", request.line)
+
+
+def _filters(request: Request) -> Filters:
+    from mosearch.parsing import LANGUAGES
+    from mosearch.types import Filters
+
+    wanted = frozenset(language.lower() for language in request.languages)
+    unknown = wanted - set(LANGUAGES)
+    if unknown:
+        raise UsageError(
+            f"Unknown language {', '.join(sorted(unknown))}. Known are: {', '.join(sorted(LANGUAGES))}."
+        )
+    return Filters(languages=wanted, path_globs=request.path_globs)
