@@ -86,7 +86,7 @@ class Settings:
         1_000_000, "larger files are left out, in bytes", minimum=1_000, maximum=1_000_000_000
     )
     idle_seconds: int = _setting(
-        600, "the encoder host leaves after this long without work", minimum=1, maximum=604_800
+        600, "background processes leave after this long without work, in seconds", minimum=1, maximum=604_800
     )
     resident: bool = _setting(True, "commands leave a process behind that answers the next one at once")
 
