@@ -30,11 +30,18 @@ def _skipped(top: Path) -> dict[str, SkipReason]:
 
 def test_files_come_sorted_with_size_and_time(tmp_path: Path) -> None:
     _write(tmp_path, "b/c.py", "a.py", "b.py")
-    os.utime(tmp_path / "a.py", ns=(5, 1_234_567_890_123_456_700))
     found = scan(tmp_path)
     assert [file.path for file in found.files] == ["a.py", "b.py", "b/c.py"]
     assert found.files[0] == FileStat("a.py", 1, (tmp_path / "a.py").stat().st_mtime_ns)
     assert found.skipped == []
+
+
+@posix_only
+def test_the_time_counts_on_when_it_is_set_back(tmp_path: Path) -> None:
+    _write(tmp_path, "a.py")
+    before = scan(tmp_path).files[0].mtime_ns
+    os.utime(tmp_path / "a.py", ns=(5, 1_234_567_890_123_456_700))
+    assert scan(tmp_path).files[0].mtime_ns >= before
 
 
 @posix_only

@@ -11,7 +11,8 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from mosearch.settings import Settings, cache_dir
 from mosearch.status import Activity, Status, StatusFeed
 from mosearch.store import Store
 from mosearch.types import (
+    Chunk,
     Filters,
     IndexReport,
     ParsedFile,
@@ -74,6 +76,8 @@ class Engine:
         self._vectors_dir = cache_dir() / "vectors" / _folder_name(key, Path(key).name)
         self.store = self._open_store()
         self.overlay = Overlay()
+        self._shown: dict[str, str] = {}
+        self._showing = threading.RLock()
         self._rules = workspace.IgnoreRules.load(self.root)
         self._encoder = Connection(settings, linger_seconds)
         self._update_lock = threading.RLock()
@@ -124,8 +128,10 @@ class Engine:
             self._last_sync = time.time()
             new = set(done.digests)
             known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
-            self._drop_saved()
+            self._lay_all_over()
             embedded, warning = self._embed(progress, cancel)
+            if not warning:
+                self._embed_all_shown()
         return replace(
             self.report(warning),
             embedded=embedded,
@@ -201,30 +207,44 @@ class Engine:
         Its words are found when this begins to embed, its meaning when it returns.  A file that is
         ignored or no code stays out.  Raises `EncoderError` when the meaning has to wait, `StoreError`.
         """
-        data = text.encode("utf-8", "surrogatepass")
-        stored = self.store.files().get(path)
-        content_hash = workspace.content_hash(data)
-        same = stored is not None and stored.content_hash == content_hash
-        if same or self._rules.is_ignored(path) or workspace.classify(path, data) is not None:
-            self.overlay.drop(path)
-            return
-        parsed = parsing.parse(data, parsing.language_of(path, data), path)
-        self.overlay.put(path, content_hash, parsed.chunks)
+        with self._showing:
+            self._shown[path] = text
+            self._lay_over(path)
         self._embed_shown(path)
 
     def hide(self, path: str) -> None:
         """The editor closed `path`: what is stored counts again."""
-        self.overlay.drop(path)
+        with self._showing:
+            self._shown.pop(path, None)
+            self.overlay.drop(path)
 
-    def _drop_saved(self) -> None:
-        """Buffers whose content is now stored hide nothing any more."""
-        records = self.store.files()
-        for path, content_hash in self.overlay.contents().items():
-            if path in records and records[path].content_hash == content_hash:
-                self.overlay.drop(path)
+    def _lay_over(self, path: str) -> None:
+        """Hide what is stored for `path` by what its buffer holds, unless that is the same or stays out."""
+        data = self._shown[path].encode("utf-8", "surrogatepass")
+        content_hash = workspace.content_hash(data)
+        stored = self.store.files().get(path)
+        same = stored is not None and stored.content_hash == content_hash
+        if same or self._rules.is_ignored(path):
+            self.overlay.drop(path)
+        elif self.overlay.contents().get(path) != content_hash:
+            self.overlay.put(path, content_hash, self._chunks_shown(path, data))
+
+    def _chunks_shown(self, path: str, data: bytes) -> Sequence[Chunk]:
+        """None where a file with this content would be left out: what it held before is gone all the same."""
+        if len(data) > self.settings.max_file_bytes or workspace.classify(path, data) is not None:
+            return ()
+        return parsing.parse(data, parsing.language_of(path, data), path).chunks
+
+    def _lay_all_over(self) -> None:
+        """After a change of files or rules: saved buffers hide nothing any more, others may begin to."""
+        with self._showing:
+            for path in self._shown:
+                self._lay_over(path)
 
     def _embed_shown(self, path: str) -> None:
         unknown = self.overlay.unknown(path)
+        if not unknown:
+            return
         fingerprint, exit = self.model.fingerprint, self.index_exit
         self.overlay.learn(self.store.get_vectors(fingerprint, exit, [chunk.digest for chunk in unknown]))
         unknown = self.overlay.unknown(path)
@@ -240,6 +260,12 @@ class Engine:
         digests = [chunk.digest for chunk in unknown]
         self.overlay.learn(dict(zip(digests, encoded[exit], strict=True)))
         self.store.add_vectors(fingerprint, exit, digests, encoded[exit])
+
+    def _embed_all_shown(self) -> None:
+        """Buffers that an update uncovered, and those whose turn the encoder missed."""
+        with suppress(EncoderError):  # the next edit or update tries again
+            for path in self.overlay.contents():
+                self._embed_shown(path)
 
     def place(
         self, path: str, start_line: int, end_line: int | None = None, text: str | None = None

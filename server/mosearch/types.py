@@ -76,6 +76,7 @@ class FileStat:
     """Relative to the workspace root, separated by `/` on every platform."""
     size: int
     mtime_ns: int
+    """When it was last written, or renamed or touched, if that was later; nanoseconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from mosearch.types import FileStat, SkippedFile, SkipReason
+from mosearch.workspace.files import changed_ns
 from mosearch.workspace.ignore import MARKER_NAMES, IgnoreRules, Level, Verdict
 
 DEFAULT_MAX_FILE_BYTES = 1_000_000
@@ -114,7 +115,7 @@ def _file(entry: os.DirEntry[str], path: str, max_file_bytes: int) -> FileStat |
     status = entry.stat(follow_symlinks=False)
     if status.st_size > max_file_bytes:
         return SkippedFile(path, SkipReason.OVERSIZED, f"{status.st_size} bytes")
-    return FileStat(path, status.st_size, status.st_mtime_ns)
+    return FileStat(path, status.st_size, changed_ns(status))
 
 
 def _is_link(entry: os.DirEntry[str]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mosearch.types import FileStat, SkippedFile, SkipReason
 from mosearch.workspace.content import classify, classify_name, decode
-from mosearch.workspace.files import NotRegularError, open_regular, read_up_to
+from mosearch.workspace.files import NotRegularError, changed_ns, open_regular, read_up_to
 from mosearch.workspace.scan import DEFAULT_MAX_FILE_BYTES
 
 _HASH_BYTES = 16
@@ -52,7 +52,7 @@ def read_source(
     reason_left_out = SkipReason.BINARY if text is None else classify(stat.path, text)
     if text is None or reason_left_out is not None:
         return SkippedFile(stat.path, reason_left_out or SkipReason.BINARY)
-    return Source(stat.path, text, content_hash(data), status.st_size, status.st_mtime_ns)
+    return Source(stat.path, text, content_hash(data), status.st_size, changed_ns(status))
 
 
 def content_hash(data: bytes) -> str:
@@ -80,4 +80,4 @@ def _read(path: str, limit: int) -> tuple[bytes, os.stat_result]:
 
 
 def _version(status: os.stat_result) -> tuple[int, int]:
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, changed_ns(status)
