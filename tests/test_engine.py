@@ -338,7 +338,7 @@ def test_queries_do_not_count_as_embedded_texts(root: Path, open_engine: Callabl
 
 
 def test_closing_does_not_wait_for_a_host_that_starts(
-    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch
+    root: Path, use_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect, deadline = encoder.connect, time.monotonic() + 60
     started, go_on = threading.Event(), threading.Event()
@@ -350,10 +350,9 @@ def test_closing_does_not_wait_for_a_host_that_starts(
         clients.append(connect(*arguments, **options))
         return clients[-1]
 
-    engine = open_engine(root)
     with monkeypatch.context() as patch:
         patch.setattr(encoder, "connect", slow)
-        engine.warm_up()
+        engine = Engine(root, load_settings(root), warm_up=True)
         assert started.wait(30)
         engine.close()
         assert not clients

@@ -57,11 +57,19 @@ _OUTDATED_S = 86_400.0
 class Engine:
     """Index, search and status of one workspace.  Methods may be called from several threads."""
 
-    def __init__(self, root: Path, settings: Settings, linger_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: Settings,
+        linger_seconds: float | None = None,
+        *,
+        warm_up: bool = False,
+    ) -> None:
         """Open, or begin, the index of `root`.
 
         `linger_seconds` is how long the encoder host is asked to stay for others after this engine is
-        closed; None asks for the setting `idle_seconds`.
+        closed; None asks for the setting `idle_seconds`.  With `warm_up` the host is sought, and started
+        if need be, in the background: it loads while the store opens.
         Raises `RootError`, `SettingsError`, `ModelError`, `StoreError`.
         """
         self.root = workspace.resolve_root(root)
@@ -74,12 +82,14 @@ class Engine:
         self.index_dir = workspace_dir / _CONTENT_VERSION
         key = workspace.repository_key(self.root)
         self._vectors_dir = cache_dir() / "vectors" / _folder_name(key, Path(key).name)
+        self._encoder = Connection(settings, linger_seconds)
+        if warm_up:
+            self._encoder.warm_up()
         self.store = self._open_store()
         self.overlay = Overlay()
         self._shown: dict[str, str] = {}
         self._showing = threading.RLock()
         self._rules = workspace.IgnoreRules.load(self.root)
-        self._encoder = Connection(settings, linger_seconds)
         self._update_lock = threading.RLock()
         self._activity = Activity()
         self._last_sync: float | None = None
@@ -355,10 +365,6 @@ class Engine:
     def _note(self, activity: Activity) -> None:
         self._activity = activity
         self._feed.changed()
-
-    def warm_up(self) -> None:
-        """Start connecting to the encoder in the background, so that it is there when needed."""
-        self._encoder.warm_up()
 
     def _embed(self, progress: Progress, cancel: Cancel) -> tuple[int, str]:
         """Embed what lacks a vector; returns the number of texts, and why some are still missing."""

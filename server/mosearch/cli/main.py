@@ -216,13 +216,13 @@ def evaluate(arguments: tuple[str, ...]) -> None:
     eval_group.main(list(arguments), prog_name="mosearch eval", standalone_mode=False)
 
 
-def _open(root: Path) -> Engine:
+def _open(root: Path, *, warm_up: bool = False) -> Engine:
     from mosearch import workspace
     from mosearch.engine import Engine
     from mosearch.settings import load_settings
 
     resolved = workspace.resolve_root(root)
-    return Engine(resolved, load_settings(resolved))
+    return Engine(resolved, load_settings(resolved), warm_up=warm_up)
 
 
 def _progress(quiet: bool) -> AbstractContextManager[Progress]:
@@ -258,7 +258,7 @@ def _answer_here(root: Path, request: Request, progress: Progress) -> dict[str, 
     from mosearch.resident import requests
 
     requests.check(request)
-    with _open(root) as engine:
+    with _open(root, warm_up=True) as engine:
         answer = requests.answer(engine, request, progress, threading.Event())
         engine.maintain()
         return answer

@@ -89,7 +89,7 @@ class Folder:
 
         try:
             settings = load_settings(self.root, self._options)
-            self._engine = Engine(self.root, settings, _LINGER_S)
+            self._engine = Engine(self.root, settings, _LINGER_S, warm_up=True)
         except Exception as error:
             self._trouble = _named(error, f"The index of {self.root} could not be opened")
             self._listener.fail(self, str(self._trouble))
@@ -97,7 +97,6 @@ class Folder:
         finally:
             self._opened.set()
         engine = self._engine
-        engine.warm_up()
         watcher = Watcher(engine.root, self.request_update)
         try:
             if self._watch:

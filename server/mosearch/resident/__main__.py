@@ -40,7 +40,7 @@ def _serve(root: Path, address: Path) -> None:
     from mosearch.settings import load_settings
 
     settings = load_settings(root)
-    with Engine(root, settings) as engine:
+    with Engine(root, settings, warm_up=True) as engine:
         resident = Resident(engine, address, use_tcp=not hasattr(socket, "AF_UNIX"))
         try:
             _log.info("serving %s", root)
