@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ import pytest
 
 from mosearch import ipc
 from mosearch.errors import QueryError
+from mosearch.lsp.folder import Folder
 from mosearch.resident import Request, ask, start
 from mosearch.resident.client import address_file
 from mosearch.resident.lines import MAX_ANSWER_BYTES, Lines
+from mosearch.resident.server import claim
 from mosearch.settings import load_settings
+from mosearch.types import IndexReport
 
 _WAIT_S = 60.0
 
@@ -163,3 +167,40 @@ def test_it_leaves_when_nobody_asks(resident: Path, root: Path, monkeypatch: pyt
     _until(lambda: not _residents(resident))
     assert not list(resident.glob("resident-*.json"))
     assert not list(resident.glob("resident-*.sock"))
+
+
+def test_an_editor_answers_commands_and_its_unsaved_buffers_count(served: Path, resident: Path) -> None:
+    folder = Folder(served.resolve(), {}, _Silent(), watch=False)
+    folder.start()
+    folder.buffers.put("unsaved.py", _Unsaved("def quaternion_product(a, b):\n    return a * b\n"))
+    try:
+        _until(lambda: not _residents(resident))
+        _until(lambda: _finds(served, "quaternion_product", "unsaved.py"))
+        second = claim(address_file(served.resolve(), load_settings(served)), timeout=0.5)
+        assert second is None, "an editor does not give way to another"
+        assert _finds(served, "quaternion_product", "unsaved.py")
+    finally:
+        folder.stop()
+    _until(lambda: ask(served.resolve(), load_settings(served), Request(query="x"), _quiet) is None)
+
+
+@dataclass
+class _Unsaved:
+    source: str
+
+
+class _Silent:
+    """An editor that shows nothing."""
+
+    def begin(self, folder: Folder) -> None: ...
+
+    def report(self, folder: Folder, stage: str, done: int, total: int) -> None: ...
+
+    def end(self, folder: Folder, report: IndexReport | None) -> None: ...
+
+    def fail(self, folder: Folder, message: str) -> None: ...
+
+
+def _finds(root: Path, query: str, path: str) -> bool:
+    answer = ask(root.resolve(), load_settings(root), Request(query=query), _quiet)
+    return answer is not None and any(hit["path"] == path for hit in answer["hits"])

@@ -85,6 +85,7 @@ class Folder:
     def _run(self) -> None:
         # Imported here, in the folder's own thread: `initialize` does not wait for numpy and its like.
         from mosearch.engine import Engine
+        from mosearch.resident.server import take_over
         from mosearch.workspace import Watcher
 
         try:
@@ -98,12 +99,15 @@ class Folder:
             self._opened.set()
         engine = self._engine
         watcher = Watcher(engine.root, self.request_update)
+        resident = take_over(engine) if settings.resident else None
         try:
             if self._watch:
                 watcher.start()
             self._keep_fresh(engine)
         finally:
             watcher.stop()
+            if resident is not None:
+                resident.close()
             self._engine = None
             self._stopping.set()
             if self._maintenance is not None:

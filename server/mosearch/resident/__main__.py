@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -20,14 +19,8 @@ def main() -> int:
     logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s", level=logging.INFO)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    from filelock import FileLock, Timeout
-
     try:
-        # Held as long as it lives: one process per workspace, however many commands end at the same time.
-        with FileLock(options.address.with_suffix(".lock"), timeout=0, mode=0o600):
-            _serve(options.root, options.address)
-    except Timeout:
-        _log.info("not needed: %s is served already", options.root)
+        _serve(options.root, options.address)
     except (MosearchError, OSError) as error:
         _log.error("%s", error)
         return error.exit_code if isinstance(error, MosearchError) else 1
@@ -35,13 +28,18 @@ def main() -> int:
 
 
 def _serve(root: Path, address: Path) -> None:
-    from mosearch.engine import Engine
-    from mosearch.resident.server import Resident
+    from mosearch.resident.server import Resident, claim
     from mosearch.settings import load_settings
 
+    right = claim(address)
+    if right is None:
+        _log.info("not needed: %s is served already", root)
+        return
+    from mosearch.engine import Engine
+
     settings = load_settings(root)
-    with Engine(root, settings, warm_up=True) as engine:
-        resident = Resident(engine, address, use_tcp=not hasattr(socket, "AF_UNIX"))
+    with right, Engine(root, settings, warm_up=True) as engine:
+        resident = Resident(engine, address, right, gives_way=True)
         try:
             _log.info("serving %s", root)
             _log.info("leaving %s: %s", root, resident.wait(settings.idle_seconds))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -63,6 +64,17 @@ def _listen(lines: Lines, progress: Progress) -> Answer:
         elif "answer" in message:
             answer: Answer = message["answer"]
             return answer
+
+
+def ask_to_leave(file: Path) -> None:
+    """Ask whoever answers at this address to make room; nothing happens if nobody does, or it stays."""
+    address = ipc.read_address(file)
+    if address is None:
+        return
+    with suppress(OSError):
+        lines = Lines(address.dial(_DIAL_SECONDS), MAX_ANSWER_BYTES)
+        lines.send({"token": address.token, "leave": True})
+        lines.close()
 
 
 def start(root: Path, settings: Settings) -> None:

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosearch import ipc
-from mosearch.errors import MosearchError
+from mosearch.errors import HostError, MosearchError
+from mosearch.resident.client import address_file, ask_to_leave
 from mosearch.resident.lines import MAX_REQUEST_BYTES, Lines
 from mosearch.resident.requests import Request, answer
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
     from mosearch.engine import Engine
 
 _log = logging.getLogger(__name__)
@@ -23,28 +26,74 @@ _log = logging.getLogger(__name__)
 # Whoever connects says at once what is wanted.
 _GREETING_SECONDS = 2.0
 _SIGN_OF_LIFE_SECONDS = 1.0
+_TAKE_OVER_SECONDS = 3.0
 _CHECK_SECONDS = 0.5
 _PROGRESS_SECONDS = 0.1
+
+
+def claim(file: Path, timeout: float = 0.0) -> BaseFileLock | None:
+    """The right to answer at this address `file`; None when another process has it and keeps it.
+
+    With a `timeout` in seconds, a process that only keeps the index open is asked to give way.
+    Release it if it is not handed to a `Resident`.
+    """
+    from filelock import FileLock, Timeout
+
+    # Held as long as it serves: one process per workspace, however many begin at the same time.
+    lock = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if not timeout:
+            return None
+        ask_to_leave(file)
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            return None
+    return lock
+
+
+def take_over(engine: Engine) -> Resident | None:
+    """Answer commands from an editor's engine, unsaved buffers included; None where another editor does so.
+
+    What fails is logged: commands then open the index themselves.
+    """
+    try:
+        file = address_file(engine.root, engine.settings)
+        right = claim(file, _TAKE_OVER_SECONDS)
+        return Resident(engine, file, right, gives_way=False) if right is not None else None
+    except (OSError, HostError) as error:
+        _log.warning("commands cannot ask this process: %s", error)
+        return None
 
 
 class Resident:
     """Answers for one engine on a private socket, each connection in a thread of its own."""
 
-    def __init__(self, engine: Engine, file: Path, *, use_tcp: bool) -> None:
-        """Raises OSError when it cannot listen."""
+    def __init__(self, engine: Engine, file: Path, right: BaseFileLock, *, gives_way: bool) -> None:
+        """`right` comes from `claim`.  With `gives_way` it leaves when another process asks for its place.
+
+        Raises OSError when it cannot listen.
+        """
         self._engine = engine
         self._file = file
-        self._listener, self._address = ipc.listen(file, use_tcp)
-        ipc.write_address(file, self._address)
+        self._right = right
+        self._gives_way = gives_way
+        self._asked_to_leave = False
         self._running = 0
         self._last_used = time.monotonic()
         self._lock = threading.Lock()
+        self._listener, self._address = ipc.listen(file, use_tcp=not hasattr(socket, "AF_UNIX"))
+        ipc.write_address(file, self._address)
         threading.Thread(target=self._accept, name="mosearch-resident", daemon=True).start()
 
     def wait(self, idle_seconds: float) -> str:
         """Serve until there is a reason to leave, which is returned."""
         while True:
             time.sleep(_CHECK_SECONDS)
+            if self._asked_to_leave:
+                return "an editor answers for this workspace now"
             if not self._running and time.monotonic() - self._last_used > idle_seconds:
                 return f"unused for {idle_seconds:g} s"
             if ipc.read_address(self._file) != self._address:
@@ -58,6 +107,7 @@ class Resident:
             self._file.unlink(missing_ok=True)
             ipc.remove_socket(self._address)
         self._listener.close()
+        self._right.release()
 
     def _accept(self) -> None:
         with suppress(OSError):  # the listener was closed
@@ -72,7 +122,11 @@ class Resident:
             self._running += 1
         try:
             greeting = lines.receive()
-            if greeting.get("token") == self._address.token:
+            if greeting.get("token") != self._address.token:
+                return
+            if greeting.get("leave"):
+                self._asked_to_leave = self._gives_way
+            else:
                 connection.settimeout(None)
                 _Call(self._engine, lines).run(greeting.get("request", {}))
         except OSError:
