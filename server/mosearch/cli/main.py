@@ -216,6 +216,18 @@ def evaluate(arguments: tuple[str, ...]) -> None:
     eval_group.main(list(arguments), prog_name="mosearch eval", standalone_mode=False)
 
 
+@_group.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
+    """Measure speed, memory and disk."""
+    from mosearch.evaluation.bench import bench_group
+
+    bench_group.main(list(arguments), prog_name="mosearch bench", standalone_mode=False)
+
+
 def _open(root: Path, *, warm_up: bool = False) -> Engine:
     from mosearch import workspace
     from mosearch.engine import Engine

@@ -1,0 +1,62 @@
+"""`mosearch bench`: what things cost, as a command group that the command line mounts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mosearch.evaluation.scale import Size, exponent, measure_sizes
+
+
+@click.group("bench")
+def bench_group() -> None:
+    """Measure speed, memory and disk."""
+
+
+@bench_group.command("scale")
+@click.option(
+    "--root",
+    "roots",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    required=True,
+    help="Source trees to fill the workspaces with; may be repeated.",
+)
+@click.option(
+    "--chunks", "sizes", type=click.IntRange(100), multiple=True, default=(10_000,), show_default=True
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Where the workspaces are laid out; default: the system's temporary folder.",
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all here.")
+def scale(
+    roots: tuple[Path, ...], sizes: tuple[int, ...], folder: Path | None, json_file: Path | None
+) -> None:
+    """First index, queries, memory and disk at each number of chunks, and how they grow."""
+    done: list[Size] = []
+    for size in measure_sizes(roots, sorted(sizes), folder):
+        done.append(size)
+        click.echo(f"{size.chunks:,} chunks measured", err=True)
+        if json_file is not None:
+            json_file.write_text(json.dumps([asdict(one) for one in done], indent=1) + "\n")
+    _print(done)
+
+
+def _print(sizes: list[Size]) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for size in sizes:
+        table.add_column(f"{size.chunks:,} chunks", justify="right")
+    table.add_column("grows as", justify="right")
+    for name in sizes[0].figures:
+        values = [f"{size.figures[name]:,.2f}" for size in sizes]
+        power = exponent(sizes, name)
+        table.add_row(name, *values, "" if power != power else f"n^{power:.2f}")
+    Console(width=160).print(table)

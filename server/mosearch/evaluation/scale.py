@@ -1,0 +1,204 @@
+"""How cost grows with size: one workspace after another, from its first index to its queries."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from mosearch.engine import Engine
+from mosearch.errors import MosearchError
+from mosearch.evaluation.corpora import lay_out
+from mosearch.ranking import FIELD_BOOSTS, parse_query
+from mosearch.settings import load_settings
+from mosearch.types import Filters
+
+_QUERIES = 200
+_RECALL_AT = 50
+_SAMPLE_S = 0.05
+_MB = 1e6
+
+# Opens an index as an editor would and says what that took.
+_REOPEN = """
+import json, sys, time, psutil
+from pathlib import Path
+start = time.perf_counter()
+from mosearch.engine import Engine
+from mosearch.errors import MosearchError
+from mosearch.settings import load_settings
+root = Path(sys.argv[1])
+with Engine(root, load_settings(root)) as engine:
+    imported = time.perf_counter()
+    report = engine.update()
+    ready = time.perf_counter()
+    print(json.dumps({"opened_s": imported - start, "ready_s": ready - start, "embedded": report.embedded,
+                      "rss_mb": psutil.Process().memory_info().rss / 1e6}))
+"""
+
+
+@dataclass
+class Size:
+    """The figures of one size; times in milliseconds unless the name says seconds."""
+
+    chunks: int
+    files: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def measure_sizes(roots: Sequence[Path], sizes: Sequence[int], folder: Path | None) -> Iterator[Size]:
+    """Measure each size in a workspace of its own, below `folder` or in a temporary folder."""
+    for chunks in sizes:
+        with tempfile.TemporaryDirectory(prefix="mosearch-scale-", dir=folder) as temporary:
+            yield _measure(roots, chunks, Path(temporary).resolve())
+
+
+def exponent(sizes: Sequence[Size], name: str) -> float:
+    """The power of the size with which a figure grows, by least squares on logarithms; nan for one size."""
+    points = [(size.chunks, size.figures[name]) for size in sizes if size.figures.get(name, 0) > 0]
+    if len(points) < 2:
+        return float("nan")
+    x, y = np.log(np.array(points, np.float64)).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def _measure(roots: Sequence[Path], chunks: int, root: Path) -> Size:
+    lay_out(roots, chunks, root)
+    start = time.perf_counter()
+    report, peak_mb = _index(root)
+    seconds = time.perf_counter() - start
+    size = Size(report["chunks"], report["files"])
+    figures = size.figures
+    figures["index_s"] = seconds
+    figures["chunks_per_s"] = size.chunks / seconds
+    figures["index_peak_mb"] = peak_mb
+    with Engine(root, load_settings(root), warm_up=True) as engine:
+        start = time.perf_counter()
+        engine.store.optimize()
+        figures["optimize_s"] = time.perf_counter() - start
+        stats = engine.store.stats()
+        figures["bytes_per_chunk"] = (stats.index_bytes + stats.vectors_bytes) / max(1, size.chunks)
+        figures.update(_queries(engine, _sample(engine)))
+        figures["host_mb"] = _host_memory()
+    figures.update(_reopen(root))
+    return size
+
+
+def _sample(engine: Engine) -> list[str]:
+    """First sentences of documentation, spread over the files: what somebody might ask for."""
+    found: list[str] = []
+    paths = [path for path, record in engine.store.files().items() if record.chunks]
+    for path in paths[:: max(1, len(paths) // (2 * _QUERIES))]:
+        for stored in engine.store.chunks_of(path):
+            sentence = stored.chunk.docstring.strip().partition(".")[0]
+            if 4 <= len(sentence.split()) <= 20:
+                found.append(sentence)
+                break
+    return found[:_QUERIES]
+
+
+def _queries(engine: Engine, queries: Sequence[str]) -> dict[str, float]:
+    engine.search(queries[0], 10)  # the first one pays for what is loaded late
+    plain = [_timed(lambda q=query: engine.search(q, 10, rerank=False)) for query in queries]
+    ranked = [_timed(lambda q=query: engine.search(q, 10)) for query in queries]
+    words = [
+        _timed(lambda q=query: engine.store.search_text(parse_query(q).terms, FIELD_BOOSTS, 100, Filters()))
+        for query in queries
+    ]
+    return {
+        **_percentiles("query", plain),
+        **_percentiles("reranked", ranked),
+        **_percentiles("bm25", words),
+        **_nearest(engine, len(queries)),
+    }
+
+
+def _nearest(engine: Engine, count: int) -> dict[str, float]:
+    """The candidate stage against exact search, asked with stored vectors that are disturbed a little."""
+    fingerprint, exit = engine.model.fingerprint, engine.index_exit
+    digests = [
+        stored.chunk.digest
+        for path, record in engine.store.files().items()
+        if record.chunks
+        for stored in engine.store.chunks_of(path)
+    ]
+    vectors = engine.store.get_vectors(fingerprint, exit, digests)
+    matrix = np.stack(list(vectors.values())).astype(np.float32)
+    names = list(vectors)
+    random = np.random.default_rng(1)
+    picked = matrix[random.choice(len(matrix), count)]
+    asked = picked + random.normal(0, 0.5 / np.sqrt(matrix.shape[1]), picked.shape).astype(np.float32)
+    exact_ms, approximate_ms, recalls = [], [], []
+    for query in asked:
+        start = time.perf_counter()
+        similarity = matrix @ query
+        best = np.argpartition(-similarity, _RECALL_AT)[:_RECALL_AT]
+        exact_ms.append(1e3 * (time.perf_counter() - start))
+        start = time.perf_counter()
+        found = engine.store.search_vectors(fingerprint, exit, query, _RECALL_AT, Filters())
+        approximate_ms.append(1e3 * (time.perf_counter() - start))
+        # A text that occurs more than once is one vector but several places.
+        wanted = {names[i] for i in best if similarity[i] > 0}
+        got = {stored.chunk.digest for stored, _ in found}
+        worst = min((score for _, score in found), default=0.0)
+        reached = {name for name in wanted if name in got or float(vectors[name] @ query) <= worst + 1e-3}
+        recalls.append(len(reached) / max(1, len(wanted)))
+    return {
+        "recall_at_50": float(np.mean(recalls)),
+        **_percentiles("vectors", approximate_ms),
+        **_percentiles("numpy", exact_ms),
+    }
+
+
+def _timed(work: Any) -> float:
+    start = time.perf_counter()
+    work()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _percentiles(name: str, milliseconds: Sequence[float]) -> dict[str, float]:
+    return {f"{name}_p{p}_ms": float(np.percentile(milliseconds, p)) for p in (50, 95, 99)}
+
+
+def _index(root: Path) -> tuple[dict[str, Any], float]:
+    """Index in a process of its own, as a user would; its report, and its largest resident memory in MB."""
+    command = [sys.executable, "-m", "mosearch", "index", "--json", "--root", str(root)]
+    with tempfile.TemporaryFile() as output, subprocess.Popen(command, stdout=output) as process:
+        peak, watched = 0.0, psutil.Process(process.pid)
+        while process.poll() is None:
+            with suppress(psutil.Error):
+                peak = max(peak, watched.memory_info().rss / _MB)
+            time.sleep(_SAMPLE_S)
+        output.seek(0)
+        if process.returncode:
+            raise MosearchError(f"`mosearch index` failed: {output.read().decode()}")
+        report: dict[str, Any] = json.load(output)
+    return report, peak
+
+
+def _host_memory() -> float:
+    return max(
+        (
+            process.memory_info().rss / _MB
+            for process in psutil.process_iter(["cmdline"])
+            if "mosearch.mose" in (process.info["cmdline"] or [])
+        ),
+        default=0.0,
+    )
+
+
+def _reopen(root: Path) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-c", _REOPEN, str(root)], capture_output=True, text=True, check=True
+    )
+    values: dict[str, float] = json.loads(done.stdout)
+    return {f"reopen_{name}": float(value) for name, value in values.items()}

@@ -1,0 +1,64 @@
+"""The benchmark of sizes, small: real workspaces, a real index, a real host."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mosearch import parsing
+from mosearch.evaluation.bench import bench_group
+from mosearch.evaluation.corpora import lay_out
+from mosearch.evaluation.scale import Size, exponent
+
+
+def test_trees_are_laid_out_until_there_are_enough_chunks_all_different(root: Path, tmp_path: Path) -> None:
+    target = tmp_path / "laid out"
+    held = lay_out([root], 40, target)
+    texts = []
+    for path in target.rglob("*.*"):
+        data = path.read_bytes()
+        language = parsing.language_of(path.name, data)
+        texts += [chunk.digest for chunk in parsing.parse(data, language, path.name).chunks]
+    assert 40 <= held < 50
+    assert len(texts) == held
+    assert len(set(texts)) > 0.6 * held
+
+
+def test_folders_without_code_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no code"):
+        lay_out([tmp_path / "empty"], 10, tmp_path / "target")
+
+
+def test_growth_is_the_slope_on_logarithms() -> None:
+    sizes = [Size(n, figures={"a": 3.0 * n**0.5, "zero": 0.0}) for n in (100, 1_000, 10_000)]
+    assert exponent(sizes, "a") == pytest.approx(0.5)
+    assert math.isnan(exponent(sizes, "zero"))
+    assert math.isnan(exponent(sizes[:1], "a"))
+
+
+def test_every_size_gets_its_figures(root: Path, use_tiny_model: Path, tmp_path: Path) -> None:
+    (root / "documented.py").write_text(
+        "".join(
+            f'def step_{n}(value):\n    """Move the value {n} steps forward."""\n    return value + {n}\n\n'
+            for n in range(60)
+        )
+    )
+    file = tmp_path / "figures.json"
+    done = CliRunner().invoke(
+        bench_group,
+        ["scale", "--root", str(root), "--chunks", "100", "--folder", str(tmp_path), "--json", str(file)],
+    )
+    assert done.exit_code == 0, done.output
+    (size,) = json.loads(file.read_text())
+    figures = size["figures"]
+    assert size["chunks"] >= 100
+    assert figures["reopen_embedded"] == 0
+    assert figures["recall_at_50"] == pytest.approx(1.0)
+    assert 0 < figures["query_p50_ms"] <= figures["query_p99_ms"]
+    assert figures["bytes_per_chunk"] > 0
+    assert "query_p50_ms" in done.output
