@@ -126,7 +126,7 @@ def test_hits_say_which_exit_scored_them(root: Path, open_engine: Callable[[Path
     assert {hit.exit for hit in engine.search("retry", 3, rerank=False).hits} == {1}
     assert {hit.exit for hit in engine.search("retry", 3).hits} == {2}
     kept = engine.store.stats().vectors
-    assert {exit for _, exit in kept} == {1, 2}, "deep vectors that were computed are kept"
+    assert {exit for _, exit in kept} == {0, 1, 2}, "deep vectors that were computed are kept"
 
 
 def test_similar_never_returns_the_place_itself(root: Path, open_engine: Callable[[Path], Engine]) -> None:
@@ -243,7 +243,7 @@ def test_listeners_hear_of_every_change_and_last_of_the_last(
     )
     assert (heard[-1].files, heard[-1].chunks, heard[-1].pending) == (report.files, report.chunks, 0)
     assert heard[-1].vectors[engine.index_exit] == heard[-1].texts == len(set(_digests(engine)))
-    assert heard[-1].to_json()["queue"] == {"0": heard[-1].texts, "1": 0, "2": heard[-1].texts}
+    assert heard[-1].to_json()["queue"] == {"0": 0, "1": 0, "2": heard[-1].texts}
     stop()
     stopped = time.time()
     engine.update()

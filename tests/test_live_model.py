@@ -350,7 +350,9 @@ class Live(RuleBasedStateMachine):
     def _check_shown(self) -> None:
         assert self._found() == self._expected()
         for path in self.engine.overlay.contents():
-            assert not self.engine.overlay.unknown(path), "what a buffer holds has its vectors"
+            assert not self.engine.overlay.unknown(path, self.engine.index_exit), (
+                "what a buffer holds has its vectors"
+            )
 
     def _found(self) -> list[Place]:
         """Everything that can be found: stored chunks, less those that buffers hide, and the buffers'."""

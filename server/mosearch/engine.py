@@ -17,24 +17,27 @@ from dataclasses import replace
 from pathlib import Path
 
 from mosearch import encoder, indexer, parsing, ranking, workspace
+from mosearch.candidates import Index, plan
 from mosearch.connection import Connection
+from mosearch.embedding import Embedder
 from mosearch.errors import (
     CancelledError,
     EncoderError,
-    HostError,
     QueryError,
     SettingsError,
     StoreDamagedError,
 )
-from mosearch.indexer import Cancel, Progress
+from mosearch.idle import reason_to_wait
 from mosearch.overlay import Overlay
 from mosearch.places import selection
+from mosearch.progress import Cancel, Progress, no_progress
 from mosearch.searcher import Early, Searcher
 from mosearch.settings import Settings, cache_dir
 from mosearch.status import Activity, Status, StatusFeed
-from mosearch.store import Store
+from mosearch.store import Coverage, Store
 from mosearch.types import (
     Chunk,
+    Depth,
     Filters,
     IndexReport,
     ParsedFile,
@@ -44,8 +47,12 @@ from mosearch.types import (
     StoredChunk,
 )
 
-# Before each attempt to embed: a host that died is replaced, but not for ever.
-_EMBED_PAUSES_S = (0.0, 0.5, 2.0)
+# Nobody waits for deepening: it keeps away for this long from whoever asks or types.
+_IN_USE_S = 2.0
+_IDLE_POLL_S = 0.5
+# A question may rest on a picture of the coverage this old; counting takes longer than answering.
+_COVERAGE_S = 1.0
+_RECENT_FILES = 100
 _MAINTENANCE_POLL_S = 0.1
 
 # Chunks and terms of another version are never mixed with ours: they lie in a folder beside.
@@ -94,6 +101,9 @@ class Engine:
         self._activity = Activity()
         self._last_sync: float | None = None
         self._feed = StatusFeed(self.status)
+        self._coverage: tuple[float, Coverage] | None = None
+        self._last_use = 0.0
+        self._recent: dict[str, None] = {}
 
     def close(self) -> None:
         """Let go of the store and the encoder; may be called again."""
@@ -110,12 +120,13 @@ class Engine:
 
     def update(
         self,
-        progress: Progress = indexer.no_progress,
+        progress: Progress = no_progress,
         cancel: Cancel | None = None,
         *,
+        depth: Depth = Depth.INDEX,
         lock_timeout: float = 10.0,
     ) -> IndexReport:
-        """Bring the index up to date with the files on disk.
+        """Bring the index up to date with the files on disk, down to `depth`.
 
         Does nothing that is already done, keeps what it did when cancelled or killed.  Where the
         encoder cannot run, everything is still found by its words and the report says why.
@@ -124,24 +135,77 @@ class Engine:
         cancel = cancel if cancel is not None else threading.Event()
         noted = self._noting(progress)
         try:
-            return self._update(noted, cancel, lock_timeout)
+            return self._update(noted, cancel, depth, lock_timeout)
         except StoreDamagedError:
             self._begin_anew()
-            return self._update(noted, cancel, lock_timeout)
+            return self._update(noted, cancel, depth, lock_timeout)
         finally:
             self._note(Activity())
 
-    def _update(self, progress: Progress, cancel: Cancel, lock_timeout: float) -> IndexReport:
+    def go_on(self, progress: Progress = no_progress, cancel: Cancel | None = None) -> str:
+        """Embed what `update` left: at the index exit at once, at the deepest exit in idle time.
+
+        Returns, when nothing is left to do, why some texts could not be embedded.  It keeps away from
+        whoever asks or types, and waits while the machine runs on battery or others use it.
+        Raises `StoreError`, and `CancelledError` when `cancel` is raised; what is done is kept.
+        """
+        cancel = cancel if cancel is not None else threading.Event()
+        try:
+            _, warning = self._embedder().run(Depth.INDEX, self._noting(progress), cancel)
+            if not warning and self.settings.deepen:
+                warning = self._deepen(cancel)
+            return warning
+        finally:
+            self._note(Activity())
+
+    def _deepen(self, cancel: Cancel) -> str:
+        stop = _Either(cancel, self._reason_to_wait)
+        while not self.store.coverage(self.model.fingerprint).is_complete(self._deepest_exit):
+            reason = self._reason_to_wait()
+            if cancel.is_set():
+                raise CancelledError("Deepening was cancelled; what is done so far is kept.")
+            if reason:
+                if self._activity.reason != reason:
+                    self._note(Activity("paused", reason=reason))
+                time.sleep(_IDLE_POLL_S)
+                continue
+            try:
+                return self._embedder().run(Depth.DEEP, self._noting(no_progress), stop)[1]
+            except CancelledError:
+                continue  # paused, or cancelled: the next round tells
+        return ""
+
+    def _reason_to_wait(self) -> str:
+        if time.monotonic() - self._last_use < _IN_USE_S:
+            return "in use"
+        return reason_to_wait(self.settings.deepen_load)
+
+    @property
+    def _deepest_exit(self) -> int:
+        return self.rerank_exit if self.settings.rerank else self.index_exit
+
+    def _embedder(self) -> Embedder:
+        return Embedder(
+            store=self.store,
+            encoder=self._encoder.client,
+            fingerprint=self.model.fingerprint,
+            first_exit=self.first_exit,
+            index_exit=self.index_exit,
+            deepest_exit=self._deepest_exit,
+            recent=tuple(reversed(self._recent)),
+        )
+
+    def _update(self, progress: Progress, cancel: Cancel, depth: Depth, lock_timeout: float) -> IndexReport:
         with self._update_lock, self.store.writer_lock(timeout=lock_timeout):
             self._rules = workspace.IgnoreRules.load(self.root)
             done = indexer.reconcile(self.root, self.store, self.settings.max_file_bytes, progress, cancel)
             self._last_sync = time.time()
-            new = set(done.digests)
-            known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
-            self._lay_all_over()
-            embedded, warning = self._embed(progress, cancel)
-            if not warning:
-                self._embed_all_shown()
+        new = set(done.digests)
+        known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
+        self._lay_all_over()
+        embedded, warning = self._embedder().run(depth, progress, cancel)
+        if not warning:
+            self._embed_all_shown()
         return replace(
             self.report(warning),
             embedded=embedded,
@@ -207,6 +271,7 @@ class Engine:
         """
         return self._answer(
             lambda searcher: searcher.search(query, limit, filters or Filters(), rerank=rerank),
+            rerank,
             early,
             cancel,
         )
@@ -217,10 +282,20 @@ class Engine:
         Its words are found when this begins to embed, its meaning when it returns.  A file that is
         ignored or no code stays out.  Raises `EncoderError` when the meaning has to wait, `StoreError`.
         """
+        self._use(path)
         with self._showing:
             self._shown[path] = text
             self._lay_over(path)
         self._embed_shown(path)
+
+    def _use(self, path: str | None = None) -> None:
+        """Somebody asks or types, perhaps in a file: it is deepened before others, but not just now."""
+        self._last_use = time.monotonic()
+        if path is not None:
+            self._recent.pop(path, None)
+            self._recent[path] = None
+            while len(self._recent) > _RECENT_FILES:
+                del self._recent[next(iter(self._recent))]
 
     def hide(self, path: str) -> None:
         """The editor closed `path`: what is stored counts again."""
@@ -252,24 +327,27 @@ class Engine:
                 self._lay_over(path)
 
     def _embed_shown(self, path: str) -> None:
-        unknown = self.overlay.unknown(path)
-        if not unknown:
-            return
-        fingerprint, exit = self.model.fingerprint, self.index_exit
-        self.overlay.learn(self.store.get_vectors(fingerprint, exit, [chunk.digest for chunk in unknown]))
-        unknown = self.overlay.unknown(path)
+        """Vectors for a buffer, at the exits that stored texts have."""
+        fingerprint, exits = self.model.fingerprint, tuple(sorted({self.first_exit, self.index_exit}))
+        for exit in exits:
+            digests = [chunk.digest for chunk in self.overlay.unknown(path, exit)]
+            if digests:
+                self.overlay.learn(exit, self.store.get_vectors(fingerprint, exit, digests))
+        unknown = self.overlay.unknown(path, self.index_exit)
         if not unknown:
             return
         encoded = self._encoder.client().encode(
             [chunk.encoder_text for chunk in unknown],
             "code",
-            (exit,),
+            exits,
             priority=Priority.EDIT,
             languages=[chunk.language for chunk in unknown],
         )
         digests = [chunk.digest for chunk in unknown]
-        self.overlay.learn(dict(zip(digests, encoded[exit], strict=True)))
-        self.store.add_vectors(fingerprint, exit, digests, encoded[exit])
+        for exit in exits:
+            self.overlay.learn(exit, dict(zip(digests, encoded[exit], strict=True)))
+        for exit in exits:
+            self.store.add_vectors(fingerprint, exit, digests, encoded[exit])
 
     def _embed_all_shown(self) -> None:
         """Buffers that an update uncovered, and those whose turn the encoder missed."""
@@ -315,6 +393,7 @@ class Engine:
         """
         return self._answer(
             lambda searcher: searcher.similar(place, here, limit, filters or Filters(), rerank=rerank),
+            rerank,
             early,
             cancel,
         )
@@ -364,36 +443,8 @@ class Engine:
 
     def _note(self, activity: Activity) -> None:
         self._activity = activity
+        self._coverage = None
         self._feed.changed()
-
-    def _embed(self, progress: Progress, cancel: Cancel) -> tuple[int, str]:
-        """Embed what lacks a vector; returns the number of texts, and why some are still missing."""
-        embedded = 0
-        trouble = ""
-        for pause in _EMBED_PAUSES_S:
-            time.sleep(pause)
-            try:
-                for done in indexer.embed_missing(
-                    self.store,
-                    self._encoder.client,
-                    self.model.fingerprint,
-                    self.index_exit,
-                    Priority.INDEX,
-                    progress,
-                    cancel,
-                ):
-                    embedded += done
-            except HostError as error:  # killed, perhaps while it started: another one may live
-                trouble = f"Not every text could be embedded: {error}"
-            except CancelledError:
-                raise
-            except EncoderError as error:
-                trouble = f"Not every text could be embedded: {error}"
-                break
-            else:
-                trouble = ""
-                break
-        return embedded, trouble
 
     def _stored_chunks(self, path: str) -> list[StoredChunk]:
         record = self.store.files().get(path)
@@ -408,13 +459,14 @@ class Engine:
         except OSError as error:
             raise QueryError(f"Cannot read {self.root / path}: {error.strerror}.") from error
 
-    def _searcher(self, early: Early | None, cancel: threading.Event | None) -> Searcher:
+    def _searcher(
+        self, rerank: bool, coverage: Coverage, early: Early | None, cancel: threading.Event | None
+    ) -> Searcher:
+        exits = {self.first_exit, self.index_exit} | ({self.rerank_exit} if rerank else set())
         return Searcher(
-            store=self.store,
-            overlay=self.overlay,
-            model=self.model,
+            index=Index(self.store, self.overlay, self.model.fingerprint),
             encoder=self._encoder.client_if_any(),
-            index_exit=self.index_exit,
+            plan=plan(coverage, exits),
             rerank_exit=self.rerank_exit,
             rerank_budget_ms=self.settings.rerank_budget_ms,
             early=early,
@@ -422,20 +474,43 @@ class Engine:
         )
 
     def _answer(
-        self, ask: Callable[[Searcher], SearchResult], early: Early | None, cancel: threading.Event | None
+        self,
+        ask: Callable[[Searcher], SearchResult],
+        rerank: bool,
+        early: Early | None,
+        cancel: threading.Event | None,
     ) -> SearchResult:
         """Ask; an index that turns out to be damaged is built again first."""
-        searcher = self._searcher(early, cancel)
+        self._use()
         try:
-            result = ask(searcher)
+            return self._ask(ask, rerank, early, cancel)
         except StoreDamagedError:
             self._begin_anew()
             self.update()
-            searcher = self._searcher(early, cancel)
-            result = ask(searcher)
+            return self._ask(ask, rerank, early, cancel)
+        finally:
+            self._use()
+
+    def _ask(
+        self,
+        ask: Callable[[Searcher], SearchResult],
+        rerank: bool,
+        early: Early | None,
+        cancel: threading.Event | None,
+    ) -> SearchResult:
+        coverage = self._recent_coverage()
+        searcher = self._searcher(rerank, coverage, early, cancel)
+        result = replace(ask(searcher), pending=coverage.missing(self.index_exit))
         if searcher.encoder is not None:
             return result
         return replace(result, warning=f"Answers are by words only: {self._encoder.trouble}")
+
+    def _recent_coverage(self) -> Coverage:
+        now = time.monotonic()
+        known = self._coverage
+        if known is None or now - known[0] > _COVERAGE_S:
+            self._coverage = known = now, self.store.coverage(self.model.fingerprint)
+        return known[1]
 
     def _begin_anew(self) -> None:
         """Set damaged tables aside, unless another process has done so, and open what is there now."""
@@ -460,6 +535,17 @@ class Engine:
         except StoreDamagedError:
             Store.quarantine(self.index_dir, self._vectors_dir)
             return Store.open(self.index_dir, self._vectors_dir)
+
+
+class _Either:
+    """Raised when one flag is, or when there is a reason."""
+
+    def __init__(self, flag: Cancel, reason: Callable[[], str]) -> None:
+        self._flag = flag
+        self._reason = reason
+
+    def is_set(self) -> bool:
+        return self._flag.is_set() or bool(self._reason())
 
 
 def _folder_name(identity: str, readable: str) -> str:

@@ -1,8 +1,7 @@
-"""The indexing flow: a workspace's files become chunks, chunks become vectors.
+"""The first half of indexing: a workspace's files become chunks.
 
-Two passes, each safe to interrupt anywhere.  `reconcile` makes the store's files equal those on
-disk: from then on everything can be found by its words.  `embed_missing` gives each text that has
-no vector yet at one exit its vector.  Re-running either does only what is left.
+`reconcile` makes the store's files equal those on disk: from then on everything can be found by its
+words.  It is safe to interrupt anywhere; running it again does what is left.
 """
 
 from __future__ import annotations
@@ -10,50 +9,30 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 from mosearch import parsing, ranking, workspace
-from mosearch.encoder import EncoderClient
 from mosearch.errors import CancelledError
-from mosearch.store import ChunkTerms, MissingText, MissingTexts, Store
+from mosearch.progress import Cancel, Progress
+from mosearch.store import ChunkTerms, Store
 from mosearch.types import (
     FileRecord,
     FileStat,
     ParsedFile,
-    Priority,
     SkippedFile,
     SkipReason,
     StoredChunk,
 )
-
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, total); stages are `scan`, `parse`, `embed`."""
-
-
-def no_progress(stage: str, done: int, total: int) -> None:
-    """For callers that show nothing."""
-
 
 # A commit rewrites nothing but costs some milliseconds and a fragment: large enough to keep both
 # rare, small enough that an interrupted run repeats well under five seconds of parsing.
 _COMMIT_CHUNKS = 2000
 _COMMIT_FILES = 250
 
-# Texts per round trip to the encoder and per write of vectors; a crash repeats at most this many.
-_EMBED_TEXTS = 256
-
 # A file written this recently may change again without its time stamp moving on.
 _UNSETTLED_NS = 1_000_000_000
-
-
-class Cancel(Protocol):
-    """A flag that another thread may raise; `threading.Event` is one."""
-
-    def is_set(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -204,41 +183,3 @@ class _Batch:
         if self._touched:
             self._store.touch(self._touched)
         self._records, self._chunks, self._terms, self._touched = [], [], [], []
-
-
-def embed_missing(
-    store: Store,
-    encoder: Callable[[], EncoderClient],
-    fingerprint: str,
-    exit: int,
-    priority: Priority,
-    progress: Progress,
-    cancel: Cancel,
-) -> Iterator[int]:
-    """Embed at `exit` every searchable text that has no vector there; yield how many as each batch is kept.
-
-    `encoder` is called only when there is something to embed.  The caller holds the writer lock.
-    """
-    missing = store.missing_texts(fingerprint, exit)
-    sent = 0
-    for batch in _batches(missing, _EMBED_TEXTS):
-        progress("embed", sent, missing.total)
-        if cancel.is_set():
-            raise CancelledError("Indexing was cancelled; what is done so far is kept.")
-        vectors = encoder().encode(
-            [item.text for item in batch],
-            "code",
-            (exit,),
-            priority=priority,
-            languages=[item.language for item in batch],
-        )
-        store.add_vectors(fingerprint, exit, [item.digest for item in batch], vectors[exit])
-        sent += len(batch)
-        yield len(batch)
-    progress("embed", sent, missing.total)
-
-
-def _batches(texts: MissingTexts, size: int) -> Iterator[list[MissingText]]:
-    items = iter(texts)
-    while batch := list(islice(items, size)):
-        yield batch

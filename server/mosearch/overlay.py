@@ -28,7 +28,7 @@ class Overlay:
         self._lock = threading.Lock()
         self._chunks: dict[str, tuple[StoredChunk, ...]] = {}
         self._terms: dict[str, tuple[Mapping[str, str], ...]] = {}
-        self._vectors: dict[str, NDArray[np.float16]] = {}
+        self._vectors: dict[int, dict[str, NDArray[np.float16]]] = {}
         self._hashes: dict[str, str] = {}
         self._ids: dict[str, int] = {}
 
@@ -51,17 +51,24 @@ class Overlay:
             self._hashes.pop(path, None)
             self._forget_vectors()
 
-    def learn(self, vectors: Mapping[str, NDArray[np.float16]]) -> None:
-        """Vectors at the index exit, by digest, float16 [dim]."""
+    def learn(self, exit: int, vectors: Mapping[str, NDArray[np.float16]]) -> None:
+        """Vectors at an exit, by digest, float16 [dim]."""
         with self._lock:
-            self._vectors.update(vectors)
+            self._vectors.setdefault(exit, {}).update(vectors)
             self._forget_vectors()
 
-    def unknown(self, path: str) -> list[Chunk]:
-        """The chunks of `path` that have no vector yet, each text once."""
+    def unknown(self, path: str, exit: int) -> list[Chunk]:
+        """The chunks of `path` that have no vector yet at an exit, each text once."""
         with self._lock:
+            known = self._vectors.get(exit, {})
             chunks = {item.chunk.digest: item.chunk for item in self._chunks.get(path, ())}
-            return [chunk for digest, chunk in chunks.items() if digest not in self._vectors]
+            return [chunk for digest, chunk in chunks.items() if digest not in known]
+
+    def vectors(self, exit: int, digests: Iterable[str]) -> dict[str, NDArray[np.float16]]:
+        """Digest → float16 [dim], for those of `digests` that a buffer holds and that have a vector."""
+        with self._lock:
+            known = self._vectors.get(exit, {})
+            return {digest: known[digest] for digest in digests if digest in known}
 
     def contents(self) -> dict[str, str]:
         """Path → hash of what its buffer holds."""
@@ -84,14 +91,15 @@ class Overlay:
         scores = ranking.scores_beside(terms, [item for _, item in own], sample, ranking.FIELD_BOOSTS)
         return ranking.merged(kept, list(zip((stored for stored, _ in own), scores, strict=True)))
 
-    def nearest(self, query: NDArray[np.float16], hits: Hits, filters: Filters) -> Hits:
-        """An index's nearest chunks to `query`, float16 [dim], as the editor should see them."""
+    def nearest(self, exit: int, query: NDArray[np.float16], hits: Hits, filters: Filters) -> Hits:
+        """An index's nearest chunks to `query`, float16 [dim], at an exit, as the editor should see them."""
         with self._lock:
             hidden = frozenset(self._chunks)
+            known = self._vectors.get(exit, {})
             own = [
-                (stored, self._vectors[stored.chunk.digest])
+                (stored, known[stored.chunk.digest])
                 for stored in _flat(self._chunks)
-                if stored.chunk.digest in self._vectors
+                if stored.chunk.digest in known
             ]
         if not hidden:
             return hits
@@ -106,7 +114,8 @@ class Overlay:
 
     def _forget_vectors(self) -> None:
         used = {stored.chunk.digest for stored in _flat(self._chunks)}
-        self._vectors = {digest: vector for digest, vector in self._vectors.items() if digest in used}
+        for exit, vectors in self._vectors.items():
+            self._vectors[exit] = {digest: vector for digest, vector in vectors.items() if digest in used}
 
 
 def _allowed(stored: StoredChunk, filters: Filters) -> bool:

@@ -6,22 +6,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mosearch import ranking
+from mosearch.candidates import Index, Plan, Vectors
 from mosearch.encoder import EncoderClient
 from mosearch.errors import CancelledError, EncoderError, QueryError, StoreError
-from mosearch.overlay import Overlay
 from mosearch.ranking import Candidate
-from mosearch.store import Store
 from mosearch.types import (
     Chunk,
     Filters,
     Hit,
-    ModelInfo,
     Priority,
     SearchResult,
     StoredChunk,
@@ -30,9 +29,6 @@ from mosearch.types import (
 
 LONGEST_QUERY = 20_000
 """In characters.  An encoder sees some hundred tokens; what is longer is no question but a file."""
-
-_Vectors = dict[int, NDArray[np.float16]]
-"""By exit, [dim]."""
 
 Early = Callable[[SearchResult], None]
 """Told what the answer is so far, when re-ranking still lies ahead."""
@@ -60,11 +56,9 @@ class Searcher:
     Raising `cancel` from another thread ends the question with `CancelledError`, at the next stage.
     """
 
-    store: Store
-    overlay: Overlay
-    model: ModelInfo
+    index: Index
     encoder: EncoderClient | None
-    index_exit: int
+    plan: Plan
     rerank_exit: int
     rerank_budget_ms: int
     weights: Weights = field(default_factory=Weights)
@@ -88,7 +82,7 @@ class Searcher:
             lexical = words.result()
             clock.lap("lexical")
         weight = self.weights.dense_for_symbols if query.is_symbol else self.weights.dense
-        fused = ranking.fuse(lexical, dense, self.index_exit, weight)
+        fused = _fuse(lexical, dense, weight)
         ruled = ranking.apply_rules(query, fused)
         clock.lap("fusion")
         if rerank:
@@ -96,7 +90,7 @@ class Searcher:
             ruled = self._rerank(ruled, vectors, self.weights.rerank)
             clock.lap("rerank")
         chosen = ranking.select(ruled, limit, fold_copies=True)
-        return SearchResult(_hits(chosen), clock.timing(), warning)
+        return self._result(chosen, vectors, clock, warning)
 
     def similar(
         self, place: StoredChunk, here: bool, limit: int, filters: Filters, *, rerank: bool
@@ -111,25 +105,28 @@ class Searcher:
         vectors, warning = self._encode_code(place.chunk, rerank=rerank)
         clock.lap("encode")
         found = self._dense(vectors, filters)
-        exit: int | None = self.index_exit
         if not vectors:
             terms = tuple(dict.fromkeys(ranking.terms_of_text(place.chunk.text)))[:_LEXICAL_TERMS]
-            found, exit = self._lexical(terms, filters), None
+            found = [Candidate(stored, score) for stored, score in self._lexical(terms, filters)]
         clock.lap("candidates")
-        candidates = [
-            Candidate(hit, score, exit) for hit, score in found if not (here and _same_place(hit, place))
-        ]
+        candidates = [item for item in found if not (here and _same_place(item.stored, place))]
         if rerank:
             self._tell(candidates, vectors, limit, clock, warning, fold_copies=False)
             candidates = self._rescore(candidates, vectors)
             clock.lap("rerank")
         chosen = ranking.select(candidates, limit, fold_copies=False)
-        return SearchResult(_hits(chosen), clock.timing(), warning)
+        return self._result(chosen, vectors, clock, warning)
+
+    def _result(
+        self, chosen: Sequence[Candidate], vectors: Vectors, clock: _Clock, warning: str
+    ) -> SearchResult:
+        exit = self.plan.base if self.plan.base in vectors else None
+        return SearchResult(_hits(chosen), clock.timing(), exit, warning=warning)
 
     def _tell(
         self,
         candidates: list[Candidate],
-        vectors: _Vectors,
+        vectors: Vectors,
         limit: int,
         clock: _Clock,
         warning: str,
@@ -138,10 +135,10 @@ class Searcher:
     ) -> None:
         """Give the answer so far to whoever wants it early, unless re-ranking will change nothing."""
         self._check_cancelled()
-        if self.early is None or self.rerank_exit == self.index_exit or self.rerank_exit not in vectors:
+        if self.early is None or self._is_final or self.rerank_exit not in vectors:
             return
         chosen = ranking.select(candidates, limit, fold_copies=fold_copies)
-        self.early(SearchResult(_hits(chosen), clock.timing(), warning))
+        self.early(self._result(chosen, vectors, clock, warning))
         self._check_cancelled()
 
     def _check_cancelled(self) -> None:
@@ -151,31 +148,32 @@ class Searcher:
     def _lexical(self, terms: Sequence[str], filters: Filters) -> list[tuple[StoredChunk, float]]:
         if not terms:
             return []
-        hits = self.store.search_text(terms, ranking.FIELD_BOOSTS, _CANDIDATES, filters)
-        return self.overlay.words(terms, hits, filters)
+        hits = self.index.store.search_text(terms, ranking.FIELD_BOOSTS, _CANDIDATES, filters)
+        return self.index.overlay.words(terms, hits, filters)
 
-    def _dense(self, vectors: _Vectors, filters: Filters) -> list[tuple[StoredChunk, float]]:
-        if self.index_exit not in vectors:
-            return []
-        query = vectors[self.index_exit]
-        hits = self.store.search_vectors(self.model.fingerprint, self.index_exit, query, _CANDIDATES, filters)
-        return self.overlay.nearest(query, hits, filters)
+    def _dense(self, vectors: Vectors, filters: Filters) -> list[Candidate]:
+        return self.index.nearest(self.plan, vectors, _CANDIDATES, filters)
 
-    def _encode_query(self, text: str, *, rerank: bool) -> tuple[_Vectors, str]:
+    @property
+    def _is_final(self) -> bool:
+        """Whether the candidates already come from the exit that would re-rank them."""
+        return self.plan.exits == (self.rerank_exit,)
+
+    def _encode_query(self, text: str, *, rerank: bool) -> tuple[Vectors, str]:
         return self._encode(text, "query", self._exits(rerank))
 
-    def _encode_code(self, chunk: Chunk, *, rerank: bool) -> tuple[_Vectors, str]:
+    def _encode_code(self, chunk: Chunk, *, rerank: bool) -> tuple[Vectors, str]:
         """Vectors of a piece of code: stored ones where the same text is known, else from the encoder."""
         vectors = {}
         for exit in self._exits(rerank):
-            known = self.store.get_vectors(self.model.fingerprint, exit, [chunk.digest])
+            known = self.index.store.get_vectors(self.index.fingerprint, exit, [chunk.digest])
             if chunk.digest in known:
                 vectors[exit] = known[chunk.digest]
         missing = tuple(exit for exit in self._exits(rerank) if exit not in vectors)
         encoded, warning = self._encode(chunk.encoder_text, "code", missing)
-        return vectors | encoded, warning
+        return {**vectors, **encoded}, warning
 
-    def _encode(self, text: str, kind: TextKind, exits: tuple[int, ...]) -> tuple[_Vectors, str]:
+    def _encode(self, text: str, kind: TextKind, exits: tuple[int, ...]) -> tuple[Vectors, str]:
         """One text at some exits; nothing, and why, when the encoder fails."""
         if self.encoder is None or not exits:
             return {}, ""
@@ -188,9 +186,9 @@ class Searcher:
         return {exit: encoded[exit][0] for exit in exits}, ""
 
     def _exits(self, rerank: bool) -> tuple[int, ...]:
-        return tuple(sorted({self.index_exit, self.rerank_exit} if rerank else {self.index_exit}))
+        return tuple(sorted({*self.plan.exits, self.rerank_exit} if rerank else set(self.plan.exits)))
 
-    def _rerank(self, candidates: list[Candidate], vectors: _Vectors, weight: float) -> list[Candidate]:
+    def _rerank(self, candidates: list[Candidate], vectors: Vectors, weight: float) -> list[Candidate]:
         head, tail = candidates[:_RERANKED], candidates[_RERANKED:]
         deep = self._deep_scores(head, vectors)
         if not deep:
@@ -202,27 +200,23 @@ class Searcher:
         scale = (top - floor) or 1.0
         return [candidate.rescored(floor + scale * candidate.score) for candidate in blended] + tail
 
-    def _rescore(self, candidates: list[Candidate], vectors: _Vectors) -> list[Candidate]:
+    def _rescore(self, candidates: list[Candidate], vectors: Vectors) -> list[Candidate]:
         """For code → code the deeper similarity simply takes the place of the shallow one."""
         head, tail = candidates[:_RERANKED], candidates[_RERANKED:]
-        deep = self._deep_scores(head, vectors)
-        scored = [
-            Candidate(item.stored, deep[item.stored.chunk.digest], self.rerank_exit)
-            for item in head
-            if item.stored.chunk.digest in deep
-        ]
-        rest = [item for item in head if item.stored.chunk.digest not in deep]
-        return sorted(scored, key=lambda item: -item.score) + rest + tail
+        return ranking.deepened(head, self._deep_scores(head, vectors), self.rerank_exit) + tail
 
-    def _deep_scores(self, candidates: Sequence[Candidate], vectors: _Vectors) -> dict[str, float]:
+    def _deep_scores(self, candidates: Sequence[Candidate], vectors: Vectors) -> dict[str, float]:
         """Digest → similarity at the re-ranking exit, as far as the time budget allows."""
-        if self.rerank_exit == self.index_exit or self.rerank_exit not in vectors or not candidates:
+        if self._is_final or self.rerank_exit not in vectors or not candidates:
             return {}
-        query = vectors[self.rerank_exit].astype(np.float32)
+        query = vectors[self.rerank_exit]
         texts = {item.stored.chunk.digest: item.stored.chunk for item in candidates}
-        known = self.store.get_vectors(self.model.fingerprint, self.rerank_exit, list(texts))
-        known = known | self._compute([chunk for digest, chunk in texts.items() if digest not in known])
-        return {digest: float(vector.astype(np.float32) @ query) for digest, vector in known.items()}
+        known = self.index.similarities(self.rerank_exit, query, texts)
+        direction = query.astype(np.float32)
+        computed = self._compute([chunk for digest, chunk in texts.items() if digest not in known])
+        return known | {
+            digest: float(vector.astype(np.float32) @ direction) for digest, vector in computed.items()
+        }
 
     def _compute(self, chunks: Sequence[Chunk]) -> dict[str, NDArray[np.float16]]:
         """Embed at the re-ranking exit until the time budget is spent, best candidates first; keep them."""
@@ -254,16 +248,14 @@ class Searcher:
     def _keep(self, computed: dict[str, NDArray[np.float16]]) -> None:
         if not computed:
             return
-        try:
-            with self.store.writer_lock(timeout=0):
-                self.store.add_vectors(
-                    self.model.fingerprint,
-                    self.rerank_exit,
-                    list(computed),
-                    np.stack(list(computed.values())),
-                )
-        except StoreError:
-            return  # Another process writes, or the disk is full: they are computed again when needed.
+        with suppress(StoreError):  # in use, or the disk is full: they are computed again when needed
+            self.index.store.add_vectors(
+                self.index.fingerprint,
+                self.rerank_exit,
+                list(computed),
+                np.stack(list(computed.values())),
+                timeout=0,
+            )
 
 
 def check_query(text: str) -> None:
@@ -288,6 +280,15 @@ def _same_place(hit: StoredChunk, place: StoredChunk) -> bool:
 
 def _name(stored: StoredChunk) -> tuple[str, str]:
     return (stored.chunk.container, stored.chunk.symbol)
+
+
+def _fuse(
+    lexical: Sequence[tuple[StoredChunk, float]], dense: Sequence[Candidate], weight: float
+) -> list[Candidate]:
+    exits = {candidate.key: candidate.exit for candidate in dense}
+    hits = [(candidate.stored, candidate.score) for candidate in dense]
+    fused = ranking.fuse(lexical, hits, None, weight)
+    return [replace(candidate, exit=exits.get(candidate.key)) for candidate in fused]
 
 
 def _hits(candidates: Sequence[Candidate]) -> tuple[Hit, ...]:

@@ -77,6 +77,12 @@ class Settings:
         None, "deepest exit, which re-ranks; default: the model's", minimum=0, maximum=512
     )
     deepen: bool = _setting(True, "give every chunk a vector at the deepest exit, too, in idle time")
+    deepen_load: int = _setting(
+        100,
+        "deepening waits while the load average is above this share of the cores, in percent",
+        minimum=1,
+        maximum=100_000,
+    )
     rerank: bool = _setting(True, "re-rank with the deeper exit")
     rerank_budget_ms: int = _setting(
         150, "time for vectors that re-ranking misses, in milliseconds", minimum=0, maximum=60_000

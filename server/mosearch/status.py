@@ -25,8 +25,8 @@ class Activity:
     """What an engine is doing just now."""
 
     stage: str = "idle"
-    """`idle`, `scan`, `parse`, `embed` (at an exit that every search uses), `deepen` (at the deepest
-    exit, in idle time), or `paused` (deepening waits)."""
+    """`idle`, `scan`, `parse`, `first`, `embed`, `deepen` (embedding at the cheapest exit in use, at the
+    index exit, at the deepest exit), or `paused` (deepening waits)."""
     done: int = 0
     total: int = 0
     """Files in stage `parse`, texts in the others; 0 where nobody knows yet."""

@@ -179,6 +179,19 @@ class ModelInfo:
     """The deeper exit that re-ranks by default; equal to `index_exit` when there is only one."""
 
 
+class Depth(IntEnum):
+    """How far indexing goes before it ends."""
+
+    WORDS = 0
+    """Everything is found by its words."""
+    FIRST = 1
+    """Everything has a vector at the cheapest exit in use; a few new texts go to the index exit at once."""
+    INDEX = 2
+    """Everything has a vector at the index exit."""
+    DEEP = 3
+    """Everything has a vector at the deepest exit in use."""
+
+
 class Priority(IntEnum):
     """Order of service in the encoder host; lower goes first (design promise 9)."""
 
@@ -241,4 +254,8 @@ class SearchResult:
     hits: tuple[Hit, ...]
     timing_ms: Mapping[str, float]
     """Stage → milliseconds; always has `total`."""
+    exit: int | None = None
+    """The deepest exit that covers all candidates; None when answers are by words only."""
+    pending: int = 0
+    """Texts that have no vector yet at the index exit."""
     warning: str = ""

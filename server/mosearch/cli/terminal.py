@@ -34,7 +34,13 @@ if TYPE_CHECKING:
     from mosearch.status import Status
 
 _SHOWN_LINES = 6
-_STAGES = {"scan": "Looking for changes", "parse": "Reading files", "embed": "Embedding"}
+_STAGES = {
+    "scan": "Looking for changes",
+    "parse": "Reading files",
+    "first": "Embedding",
+    "embed": "Embedding",
+    "deepen": "Embedding deeper",
+}
 
 
 @contextmanager

@@ -90,10 +90,22 @@ def model_command(
 @click.option("--only", multiple=True, help="Run the repositories of this name; may be repeated.")
 @click.option("--no-rerank", is_flag=True, help="Leave the deeper exit out.")
 @click.option(
+    "--coverage",
+    "shares",
+    multiple=True,
+    metavar="EXIT=PERCENT",
+    help="Ask while so many texts have a vector at this exit; may be repeated.  Default: a full index.",
+)
+@click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all figures here."
 )
 def repos_command(
-    data: Path | None, checkouts: Path, only: Sequence[str], no_rerank: bool, json_file: Path | None
+    data: Path | None,
+    checkouts: Path,
+    only: Sequence[str],
+    no_rerank: bool,
+    shares: Sequence[str],
+    json_file: Path | None,
 ) -> None:
     """Ask questions about whole repositories, and compare the files found."""
     repositories = [
@@ -101,7 +113,10 @@ def repos_command(
         for repository in read_repositories(data_folder(data))
         if not only or repository.name in only
     ]
-    outcomes = [measure(repository, checkouts, rerank=not no_rerank) for repository in repositories]
+    coverage = dict(map(_share, shares)) if shares else None
+    outcomes = [
+        measure(repository, checkouts, rerank=not no_rerank, coverage=coverage) for repository in repositories
+    ]
     if json_file:
         figures = [outcome.as_json() for outcome in outcomes]
         json_file.write_text(json.dumps(figures, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -127,6 +142,13 @@ def _repository_table(outcomes: Sequence[Outcome]) -> Table:
     mean = fmean(fmean(outcome.scores) for outcome in outcomes)
     table.add_row("mean over repositories", "", "", "", "", "", f"{mean:.3f}", style="bold")
     return table
+
+
+def _share(text: str) -> tuple[int, int]:
+    exit, _, percent = text.partition("=")
+    if not (exit.isdecimal() and percent.isdecimal() and int(percent) <= 100):
+        raise click.UsageError(f"{text!r} is not EXIT=PERCENT, for example 6=50")
+    return int(exit), int(percent)
 
 
 def select(tasks: Sequence[Task], only: Sequence[str]) -> list[Task]:

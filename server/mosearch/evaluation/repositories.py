@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -19,11 +19,14 @@ from threading import Event
 from time import perf_counter
 from typing import Any
 
+from mosearch.encoder import connect
 from mosearch.engine import Engine
 from mosearch.errors import UsageError
 from mosearch.settings import load_settings
+from mosearch.types import Depth, Priority
 
 DEPTH = 10
+_COVER_TEXTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +98,23 @@ def read_repositories(data: Path) -> list[Repository]:
         raise UsageError(f"{folder} does not hold the repository questions: {error}.") from error
 
 
-def measure(repository: Repository, checkouts: Path, *, rerank: bool) -> Outcome:
-    """Index a checkout and ask all its questions.  Raises UsageError when the checkout is missing."""
+def measure(
+    repository: Repository, checkouts: Path, *, rerank: bool, coverage: Mapping[int, int] | None = None
+) -> Outcome:
+    """Index a checkout and ask all its questions.  Raises UsageError when the checkout is missing.
+
+    `coverage` (exit → percent) stops half-way: so many texts, chosen by their digests, have a vector at
+    these exits, and none is computed while a question waits.
+    """
     root = checkouts / repository.name / repository.root
     if not root.is_dir():
         raise UsageError(f"There is no checkout of {repository.name} at {root}.")
-    with Engine(root, load_settings(root)) as engine:
+    settings = load_settings(root, None if coverage is None else {"rerank_budget_ms": 0})
+    with Engine(root, settings) as engine:
         start = perf_counter()
-        report = engine.update()
+        report = engine.update(depth=Depth.INDEX if coverage is None else Depth.WORDS)
+        for exit, percent in (coverage or {}).items():
+            _cover(engine, exit, percent)
         index_seconds = perf_counter() - start
         engine.maintain(Event())
         engine.search("warm up", DEPTH, rerank=rerank)
@@ -114,6 +126,23 @@ def measure(repository: Repository, checkouts: Path, *, rerank: bool) -> Outcome
         scores=tuple(score for score, _ in answers),
         milliseconds=tuple(milliseconds for _, milliseconds in answers),
     )
+
+
+def _cover(engine: Engine, exit: int, percent: int) -> None:
+    missing = engine.store.missing_texts(engine.model.fingerprint, exit)
+    chosen = [item for item in missing if int(item.digest[:8], 16) % 100 < percent]
+    with connect(engine.settings.model, device=engine.settings.device) as encoder:
+        for start in range(0, len(chosen), _COVER_TEXTS):
+            part = chosen[start : start + _COVER_TEXTS]
+            vectors = encoder.encode(
+                [item.text for item in part],
+                exits=(exit,),
+                priority=Priority.INDEX,
+                languages=[item.language for item in part],
+            )
+            engine.store.add_vectors(
+                engine.model.fingerprint, exit, [item.digest for item in part], vectors[exit]
+            )
 
 
 def ndcg(results: Sequence[Place], targets: Sequence[Target]) -> float:

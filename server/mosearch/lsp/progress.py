@@ -20,7 +20,13 @@ _log = logging.getLogger(__name__)
 # A client redraws for every report: a few a second look smooth.
 _REPORT_EVERY_S = 0.1
 
-_STAGES = {"scan": "looking for changes", "parse": "reading files", "embed": "embedding"}
+_STAGES = {
+    "scan": "looking for changes",
+    "parse": "reading files",
+    "first": "embedding",
+    "embed": "embedding",
+    "deepen": "embedding deeper",
+}
 
 _Event = lsp.WorkDoneProgressReport | lsp.WorkDoneProgressEnd
 

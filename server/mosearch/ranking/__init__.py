@@ -1,5 +1,6 @@
 """Ranking: fusion, features and re-ranking.  Pure functions over arrays and chunks; no I/O of any kind."""
 
+from mosearch.ranking.depth import deepened
 from mosearch.ranking.fusion import Candidate, blend, fuse
 from mosearch.ranking.nearby import SAMPLE, merged, scores_beside
 from mosearch.ranking.query import Query, parse_query
@@ -15,6 +16,7 @@ __all__ = [
     "Query",
     "apply_rules",
     "blend",
+    "deepened",
     "fuse",
     "merged",
     "parse_query",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from mosearch.types import StoredChunk
 
@@ -62,7 +63,8 @@ def blend(
     """Mix the fused score with a deeper exit's similarity, both scaled to [0, 1] over these candidates.
 
     `deep` maps a chunk's digest to its similarity.  A candidate that has none keeps its place in
-    the fused scale: being not yet embedded must not bury it.
+    the fused scale, and the similarities of the others are moved so that they are as large as their
+    fused scores in the mean: being embedded, or not yet, must neither raise nor bury it.
     """
     if not candidates or not deep:
         return list(candidates)
@@ -75,10 +77,14 @@ def blend(
             strict=True,
         )
     )
+    shift = 0.0
+    if len(known) < len(candidates):
+        earned = [base for candidate, base in zip(candidates, fused, strict=True) if candidate.key in similar]
+        shift = fmean(earned) - fmean(similar.values())
     mixed = []
     for candidate, base in zip(candidates, fused, strict=True):
         if candidate.key in similar:
-            score = (1.0 - weight) * base + weight * similar[candidate.key]
+            score = (1.0 - weight) * base + weight * (similar[candidate.key] + shift)
             mixed.append(Candidate(candidate.stored, score, exit))
         else:
             mixed.append(Candidate(candidate.stored, base, candidate.exit))

@@ -115,6 +115,14 @@ class ChunksTable:
 
         return _overfetch(fetch, keep, limit) if clauses and text.split() else []
 
+    def live_digests_without(self, known: NDArray[np.uint64], snapshot: Snapshot) -> dict[bytes, int]:
+        """As `live_digests`, for the digests whose first bytes are not in `known`."""
+        rows = self._table.search().select(["file_id", "digest"]).limit(None).to_arrow()
+        wanted = np.isin(rows.column("file_id").to_numpy(), snapshot.ids)
+        wanted &= np.isin(first_bytes(rows.column("digest")), known, invert=True)
+        rows = rows.filter(pa.array(wanted))
+        return dict(zip(rows.column("digest").to_pylist(), rows.column("file_id").to_pylist(), strict=True))
+
     def live_digests(self, where: str | None, snapshot: Snapshot) -> dict[bytes, int]:
         """Digest of each live chunk that satisfies `where` → the `file_id` of one file that has it."""
         query = self._table.search().select(["file_id", "digest"])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mosearch.store._chunks import ChunksTable
 from mosearch.store._files import Snapshot
 from mosearch.store._values import MissingText
@@ -16,14 +19,21 @@ Groups = dict[int, set[bytes]]
 """`file_id` → digests to be read from that file; a digest is in one file only."""
 
 
-def by_file(chunks: ChunksTable, snapshot: Snapshot, known: set[bytes]) -> Groups:
-    """Digests of live chunks that are not in `known`, files changed last first."""
+def by_file(
+    chunks: ChunksTable, snapshot: Snapshot, known: NDArray[np.uint64], recent: Sequence[str]
+) -> Groups:
+    """Digests of live chunks whose first bytes are not in `known`; files in the order of `recent` first,
+    then those changed last."""
     groups: Groups = defaultdict(set)
-    for digest, file_id in chunks.live_digests(None, snapshot).items():
-        if digest not in known:
-            groups[file_id].add(digest)
-    order = sorted(groups, key=lambda file_id: -snapshot.by_id[file_id].mtime_ns)
-    return {file_id: groups[file_id] for file_id in order}
+    for digest, file_id in chunks.live_digests_without(known, snapshot).items():
+        groups[file_id].add(digest)
+    places = {path: place for place, path in enumerate(recent)}
+
+    def order(file_id: int) -> tuple[int, int]:
+        record = snapshot.by_id[file_id]
+        return places.get(record.path, len(places)), -record.mtime_ns
+
+    return {file_id: groups[file_id] for file_id in sorted(groups, key=order)}
 
 
 def batches(groups: Groups) -> Iterator[tuple[list[int], set[bytes]]]:

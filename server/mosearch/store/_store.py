@@ -196,14 +196,19 @@ class Store:
             keys = [bytes.fromhex(d) for d in digests]
             return {d.hex() for d in _retried(lambda: table.known(keys))}
 
-    def missing_texts(self, fingerprint: str, exit: int) -> MissingTexts:
-        """Texts of live chunks that have no vector of this model at this exit."""
+    def missing_texts(self, fingerprint: str, exit: int, recent: Sequence[str] = ()) -> MissingTexts:
+        """Texts of live chunks that have no vector of this model at this exit.
+
+        Those of the files at the paths `recent` come first, then those of files changed last.
+        """
         from mosearch.store import _missing
 
         with translated("look up vectors", self.vectors_dir):
             table = self._tables.vectors.find(fingerprint, exit)
-            known = _retried(table.all_digests) if table else set()
-        groups = self._consistent(lambda snapshot: _missing.by_file(self._tables.chunks, snapshot, known))
+            known = _retried(table.keys) if table else np.empty(0, np.uint64)
+        groups = self._consistent(
+            lambda snapshot: _missing.by_file(self._tables.chunks, snapshot, known, recent)
+        )
 
         def read() -> Iterator[MissingText]:
             for ids, digests in _missing.batches(groups):
@@ -212,15 +217,31 @@ class Store:
 
         return MissingTexts(sum(map(len, groups.values())), read)
 
+    def embedding_turn(self, exit: int, timeout: float) -> AbstractContextManager[None]:
+        """Keeps others, in whichever worktree, from embedding texts at an exit that one is just embedding.
+
+        Raises StoreLockedError after `timeout` seconds.
+        """
+        return ProcessLock(self.vectors_dir / f"embedding-{exit}.lock").held(timeout)
+
     def coverage(self, fingerprint: str) -> Coverage:
         """How many searchable texts have a vector of this model, by exit; cheap while nothing changes."""
         with translated("count vectors", self.vectors_dir):
             return self._consistent(lambda snapshot: self._coverage.count(fingerprint, snapshot))
 
     def add_vectors(
-        self, fingerprint: str, exit: int, digests: Sequence[str], vectors: NDArray[np.float16]
+        self,
+        fingerprint: str,
+        exit: int,
+        digests: Sequence[str],
+        vectors: NDArray[np.float16],
+        *,
+        timeout: float = _TIMEOUT,
     ) -> None:
-        """Saves one unit-length vector per digest, float16 [n, dim]; digests already known are left out."""
+        """Saves one unit-length vector per digest, float16 [n, dim]; digests already known are left out.
+
+        Waits up to `timeout` seconds for others to finish writing.
+        """
         if vectors.dtype != np.float16 or vectors.ndim != 2 or len(vectors) != len(digests):
             raise ValueError(f"{vectors.dtype} {vectors.shape} is not float16 [{len(digests)}, dim]")
         if not np.isfinite(vectors).all():
@@ -228,7 +249,7 @@ class Store:
         places = {bytes.fromhex(d): i for i, d in enumerate(digests)}
         if not places:
             return
-        with self._writing_vectors():
+        with self._writing_vectors(timeout):
             table = self._tables.vectors.find_or_create(fingerprint, exit, vectors.shape[1])
             new = places.keys() - table.known(places)
             if new:
@@ -360,8 +381,8 @@ class Store:
             yield
 
     @contextmanager
-    def _writing_vectors(self) -> Iterator[None]:
-        with self._vectors_lock.held(_TIMEOUT), translated("write vectors", self.vectors_dir):
+    def _writing_vectors(self, timeout: float) -> Iterator[None]:
+        with self._vectors_lock.held(timeout), translated("write vectors", self.vectors_dir):
             yield
 
     def _consistent(self, read: Callable[[Snapshot], T]) -> T:
