@@ -1,0 +1,25 @@
+// Bundles the extension, and with --tests the tests beside it.
+import { copyFileSync, readdirSync } from "node:fs";
+import { build } from "esbuild";
+
+const shared = {
+  bundle: true,
+  platform: "node",
+  target: "node20",
+  format: "cjs",
+  external: ["vscode"],
+  sourcemap: "linked",
+  logLevel: "warning",
+};
+
+const named = (folder) =>
+  readdirSync(folder)
+    .filter((name) => name.endsWith(".test.ts"))
+    .map((name) => `${folder}/${name}`);
+
+copyFileSync("../LICENSE", "LICENSE");
+await build({ ...shared, entryPoints: ["src/extension.ts"], outfile: "dist/extension.js", minify: true });
+
+if (process.argv.includes("--tests")) {
+  await build({ ...shared, entryPoints: named("test/unit"), outdir: "out/unit" });
+}

@@ -1,0 +1,111 @@
+/** Shows hits in the editor while the picker is open, and puts the editor back when it closes. */
+
+import {
+  Range,
+  TabInputText,
+  TextEditorRevealType,
+  ThemeColor,
+  ViewColumn,
+  window,
+  type Disposable,
+  type Selection,
+  type Tab,
+  type Uri,
+} from "vscode";
+import type { Hit } from "../core/protocol.js";
+import { linesOf, rangeOf, uriOf } from "../ui/places.js";
+
+interface View {
+  uri: Uri;
+  column: ViewColumn | undefined;
+  selections: readonly Selection[];
+  visible: Range | undefined;
+  /** Whether its tab was one that the next file replaces. */
+  isPreview: boolean;
+}
+
+const highlight = window.createTextEditorDecorationType({
+  backgroundColor: new ThemeColor("editor.rangeHighlightBackground"),
+  isWholeLine: true,
+});
+
+export class Preview implements Disposable {
+  private readonly before = currentView();
+  private readonly tabsBefore = new Set(textTabs().map((tab) => tabName(tab)));
+  private waiting: NodeJS.Timeout | undefined;
+  private shown = false;
+  private over = false;
+
+  /** Shows `hit` after `ms`, unless another one is asked for by then. */
+  later(hit: Hit, ms: number): void {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => void this.show(hit), ms);
+  }
+
+  dispose(): void {
+    clearTimeout(this.waiting);
+    this.over = true;
+    for (const editor of window.visibleTextEditors) editor.setDecorations(highlight, []);
+  }
+
+  /** The editors as they were before the first preview. */
+  async restore(): Promise<void> {
+    this.dispose();
+    if (!this.shown) return;
+    const ours = textTabs().filter((tab) => tab.isPreview && !this.tabsBefore.has(tabName(tab)));
+    if (this.before !== undefined) await showView(this.before);
+    // The original, shown as the preview tab again, has replaced ours; otherwise ours is left over.
+    const left = textTabs().filter((tab) => ours.some((our) => tabName(our) === tabName(tab)));
+    await window.tabGroups.close(left, true);
+  }
+
+  private async show(hit: Hit): Promise<void> {
+    this.shown = true;
+    try {
+      const editor = await window.showTextDocument(uriOf(hit), {
+        preview: true,
+        preserveFocus: true,
+        viewColumn: this.before?.column ?? ViewColumn.Active,
+      });
+      if (this.over) return;
+      const range = linesOf(hit);
+      const { start } = rangeOf(hit);
+      for (const other of window.visibleTextEditors) other.setDecorations(highlight, []);
+      editor.setDecorations(highlight, [range]);
+      // The picker covers the upper half.
+      editor.revealRange(new Range(start, start), TextEditorRevealType.InCenter);
+    } catch {
+      // A file that is gone since it was indexed has no preview; opening it will say so.
+    }
+  }
+}
+
+function currentView(): View | undefined {
+  const editor = window.activeTextEditor;
+  if (editor === undefined) return undefined;
+  return {
+    uri: editor.document.uri,
+    column: editor.viewColumn,
+    selections: editor.selections,
+    visible: editor.visibleRanges[0],
+    isPreview: window.tabGroups.activeTabGroup.activeTab?.isPreview ?? false,
+  };
+}
+
+async function showView(view: View): Promise<void> {
+  const editor = await window.showTextDocument(view.uri, {
+    preview: view.isPreview,
+    ...(view.column === undefined ? {} : { viewColumn: view.column }),
+  });
+  editor.selections = view.selections;
+  if (view.visible !== undefined) editor.revealRange(view.visible, TextEditorRevealType.AtTop);
+}
+
+function textTabs(): Tab[] {
+  return window.tabGroups.all.flatMap((group) => group.tabs).filter((tab) => tab.input instanceof TabInputText);
+}
+
+function tabName(tab: Tab): string {
+  const uri = tab.input instanceof TabInputText ? tab.input.uri.toString() : "";
+  return `${String(tab.group.viewColumn)} ${uri}`;
+}

@@ -1,0 +1,140 @@
+/** *Find Similar Code* and *Compare with Similar*. */
+
+import {
+  Location,
+  commands,
+  env,
+  l10n,
+  window,
+  workspace,
+  type Disposable,
+} from "vscode";
+import { messageOf } from "../core/errors.js";
+import { lines, link, percent } from "../core/hits.js";
+import type { Hit, SimilarParams } from "../core/protocol.js";
+import { similar } from "../search/ask.js";
+import type { Session } from "../server/session.js";
+import { kindIcon } from "../ui/kinds.js";
+import { linesOf, openHit, uriOf } from "../ui/places.js";
+import { compare } from "./compare.js";
+import { extentOf, originFrom, originIn, originOfHit, type Origin } from "./origin.js";
+import type { Node, ResultsView } from "./resultsTree.js";
+
+export class SimilarCode {
+  constructor(
+    private readonly session: Session,
+    private readonly view: ResultsView,
+  ) {}
+
+  register(): Disposable[] {
+    const inView = (action: (hit: Hit) => Promise<void>) => async (node?: Node) => {
+      if (node?.type === "hit") await action(node.hit);
+    };
+    return [
+      commands.registerCommand("mosearch.findSimilarCode", () => this.findFromEditor()),
+      commands.registerCommand("mosearch.compareWithSimilar", () => this.compareFromEditor()),
+      commands.registerCommand("mosearch.results.refresh", () => this.view.refresh()),
+      commands.registerCommand("mosearch.results.clear", () => {
+        this.view.clear();
+      }),
+      commands.registerCommand("mosearch.results.dismiss", (node?: Node) => {
+        if (node !== undefined) this.view.dismiss(node);
+      }),
+      commands.registerCommand("mosearch.results.copyLink", inView(copyLink)),
+      commands.registerCommand(
+        "mosearch.results.openToSide",
+        inView(async (hit) => {
+          await openHit(hit, true);
+        }),
+      ),
+      commands.registerCommand(
+        "mosearch.results.compare",
+        inView(async (hit) => {
+          const { origin } = this.view;
+          if (origin !== null) await compare(origin.uri, await extentOf(origin), hit);
+        }),
+      ),
+      commands.registerCommand(
+        "mosearch.results.findSimilar",
+        inView(async (hit) => {
+          await this.find(originOfHit(hit));
+        }),
+      ),
+    ];
+  }
+
+  async findForHit(hit: Hit): Promise<void> {
+    await this.find(originOfHit(hit));
+  }
+
+  /** For the server's code action and code lenses. */
+  async findForParams(params: SimilarParams): Promise<void> {
+    await this.find(originFrom(params));
+  }
+
+  private async findFromEditor(): Promise<void> {
+    const editor = window.activeTextEditor;
+    if (editor === undefined) return;
+    await this.find(originIn(editor));
+  }
+
+  private async find(origin: Origin): Promise<void> {
+    const again = (): Promise<readonly Hit[]> => this.ask(origin);
+    const hits = await told(again);
+    if (hits === undefined) return;
+    const where = workspace.getConfiguration("mosearch.similar").get<string>("show", "both");
+    const title = `${workspace.asRelativePath(origin.uri)}:${String(origin.range.start.line + 1)}`;
+    this.view.show({ title, hits, origin, again }, where === "view");
+    if (hits.length === 0) void window.showInformationMessage(l10n.t("MoSEarch found no similar code."));
+    else if (where !== "view") await peek(origin, hits);
+  }
+
+  private async compareFromEditor(): Promise<void> {
+    const editor = window.activeTextEditor;
+    if (editor === undefined) return;
+    const origin = originIn(editor);
+    const hits = await told(() => this.ask(origin));
+    if (hits === undefined) return;
+    const items = hits.map((hit) => ({
+      hit,
+      label: hit.symbol === "" ? hit.path : hit.symbol,
+      description: `${hit.path}:${String(lines(hit)[0])}  ·  ${percent(hit.score)}`,
+      iconPath: kindIcon(hit.kind),
+    }));
+    const picked = await window.showQuickPick(items, {
+      title: l10n.t("MoSEarch: Compare with Similar"),
+      placeHolder: l10n.t("Similar code, the most similar first"),
+      matchOnDescription: true,
+    });
+    if (picked !== undefined) await compare(origin.uri, await extentOf(origin), picked.hit);
+  }
+
+  private async ask(origin: Origin): Promise<readonly Hit[]> {
+    const client = await this.session.ready();
+    return (await similar(client, origin.params, { signal: new AbortController().signal })).hits;
+  }
+}
+
+/** The result, with progress in the status bar if it takes a while; undefined after saying what went wrong. */
+async function told<Result>(action: () => Promise<Result>): Promise<Result | undefined> {
+  try {
+    const waiting = action();
+    window.setStatusBarMessage(l10n.t("$(loading~spin) MoSEarch: looking for similar code…"), waiting);
+    return await waiting;
+  } catch (error) {
+    void window.showErrorMessage(l10n.t("MoSEarch: {0}", messageOf(error)));
+    return undefined;
+  }
+}
+
+async function peek(origin: Origin, hits: readonly Hit[]): Promise<void> {
+  const locations = hits.map((hit) => new Location(uriOf(hit), linesOf(hit)));
+  await window.showTextDocument(origin.uri, { preserveFocus: false });
+  await commands.executeCommand("editor.action.peekLocations", origin.uri, origin.range.start, locations, "peek");
+}
+
+async function copyLink(hit: Hit): Promise<void> {
+  const text = link(workspace.asRelativePath(uriOf(hit), false), hit);
+  await env.clipboard.writeText(text);
+  window.setStatusBarMessage(l10n.t("Copied {0}", text), 3000);
+}
