@@ -70,8 +70,8 @@ def _texts(settings: list[Field[Any]]) -> str:
 
 def _languages() -> str:
     names = "".join(f'  "{name}",\n' for name in LANGUAGES)
-    head = "/** The names by which the server filters languages. */\nexport const languages: readonly string[] = ["
-    return f"{head}\n{names}];\n"
+    head = "/** The names by which the server filters languages. */"
+    return f"{head}\nexport const languages: readonly string[] = [\n{names}];\n"
 
 
 def _camel(name: str) -> str:
