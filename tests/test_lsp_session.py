@@ -39,7 +39,7 @@ async def client(
     await lsp_client.initialize_session(
         _initialize(root, {"model": str(tiny_model), "device": "cpu", "rerank_budget_ms": 30_000})
     )
-    await _indexed(lsp_client)
+    await _ready(lsp_client)
     yield
     await lsp_client.shutdown_session()
 
@@ -53,20 +53,15 @@ def _initialize(root: Path, options: dict[str, object]) -> lsp.InitializeParams:
     )
 
 
-async def _indexed(client: LanguageClient, reports: int = 1) -> None:
-    """Wait until that many runs of indexing have ended."""
+async def _ready(client: LanguageClient, folders: int = 1) -> None:
+    """Wait until that many folders are indexed."""
     deadline = time.monotonic() + 60
-    while _ended(client) < reports:
-        assert time.monotonic() < deadline, client.progress_reports
-        await asyncio.sleep(0.05)
-
-
-def _ended(client: LanguageClient) -> int:
-    return sum(
-        isinstance(value, lsp.WorkDoneProgressEnd)
-        for values in client.progress_reports.values()
-        for value in values
-    )
+    while True:
+        found = (await _ask(client, "mosearch/status", None)).folders
+        if [folder.state for folder in found] == ["ready"] * folders:
+            return
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.02)
 
 
 async def _ask(client: LanguageClient, method: str, params: object) -> Any:
@@ -78,6 +73,8 @@ async def test_progress_begins_and_ends(client: LanguageClient) -> None:
     assert isinstance(values[0], lsp.WorkDoneProgressBegin)
     assert isinstance(values[-1], lsp.WorkDoneProgressEnd)
     assert "4 files" in str(values[-1].message)
+    percentages = [value.percentage for value in values if isinstance(value, lsp.WorkDoneProgressReport)]
+    assert percentages == sorted(cast("list[int]", percentages))
 
 
 async def test_search_gives_locations_that_open(client: LanguageClient, root: Path) -> None:
@@ -86,7 +83,9 @@ async def test_search_gives_locations_that_open(client: LanguageClient, root: Pa
     assert {"send", "sendWithRetry"} <= symbols
     hit = next(hit for hit in answer.hits if hit.symbol == "send")
     assert hit.location.uri == (root / "src/net/client.py").as_uri()
-    assert (hit.location.range.start.line, hit.location.range.end.line) == (10, 18)
+    assert (hit.location.range.start.line, hit.location.range.start.character) == (10, 0)
+    assert (hit.location.range.end.line, hit.location.range.end.character) == (17, 35)
+    assert hit.path == "src/net/client.py"
     assert hit.container == "Client"
     assert hit.kind == lsp.SymbolKind.Method
     assert hit.language == "python"
@@ -164,9 +163,7 @@ async def test_a_saved_change_is_found(client: LanguageClient, root: Path) -> No
     )
     document = lsp.TextDocumentIdentifier(uri=path.as_uri())
     client.text_document_did_save(lsp.DidSaveTextDocumentParams(text_document=document))
-    await _indexed(client, reports=2)
-    answer = await _ask(client, "mosearch/search", {"query": "Zigzag"})
-    assert answer.hits[0].symbol == "Zigzag"
+    await _answers(client, "Zigzag", lambda symbols: symbols[:1] == ["Zigzag"])
 
 
 async def test_a_change_on_disk_is_noticed_without_the_clients_help(
@@ -175,9 +172,11 @@ async def test_a_change_on_disk_is_noticed_without_the_clients_help(
     (root / "src/zigzag.py").write_text("def zigzag_encode(n):\n    m = n * 2\n    return m ^ (n >> 63)\n")
     await _answers(client, "zigzag_encode", lambda symbols: symbols[:1] == ["zigzag_encode"])
     (root / "src").rename(root / "lib")
-    await _indexed(client, reports=3)
-    hits = (await _ask(client, "mosearch/search", {"query": "zigzag_encode"})).hits
-    assert hits[0].location.uri == (root / "lib/zigzag.py").as_uri()
+    await _answers(client, "lib zigzag_encode", lambda symbols: symbols[:1] == ["zigzag_encode"])
+    moved = (root / "lib/zigzag.py").as_uri()
+    deadline = time.monotonic() + 10
+    while (await _ask(client, "mosearch/search", {"query": "zigzag_encode"})).hits[0].location.uri != moved:
+        assert time.monotonic() < deadline
 
 
 async def test_similar_uses_the_text_of_an_open_document(client: LanguageClient, root: Path) -> None:
@@ -198,7 +197,7 @@ async def test_a_folder_is_called_what_the_client_calls_it(
     link = tmp_path / "link"
     link.symlink_to(root / "src", target_is_directory=True)
     _add_folder(client, link)
-    await _indexed(client, reports=2)
+    await _ready(client, folders=2)
     document = {"uri": (link / "store.go").as_uri()}
     request = {"textDocument": document, "position": {"line": 3, "character": 0}, "limit": 50}
     answer = await _ask(client, "mosearch/similar", request)
@@ -245,6 +244,8 @@ class _Runs:
         self.ended: list[IndexReport | None] = []
         self.failed: list[str] = []
 
+    def changed(self, folder: Folder) -> None: ...
+
     def begin(self, folder: Folder) -> None: ...
 
     def report(self, folder: Folder, stage: str, done: int, total: int) -> None: ...
@@ -252,13 +253,13 @@ class _Runs:
     def end(self, folder: Folder, report: IndexReport | None) -> None:  # noqa: ARG002
         self.ended.append(report)
 
-    def fail(self, folder: Folder, message: str) -> None:  # noqa: ARG002
+    def complain(self, folder: Folder, message: str) -> None:  # noqa: ARG002
         self.failed.append(message)
 
 
 def test_a_run_that_had_to_wait_reports_no_counts(root: Path, use_tiny_model: Path) -> None:
     runs = _Runs()
-    folder = Folder(root, {}, runs, watch=False)
+    folder = Folder(root, [], runs, watch=False)
     with Engine(root, load_settings(root)) as other:
         with other.store.writer_lock():
             folder.start()
@@ -273,7 +274,7 @@ def test_a_failure_nobody_foresaw_does_not_end_the_folder(
     root: Path, use_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = _Runs()
-    folder = Folder(root, {}, runs, watch=False)
+    folder = Folder(root, [], runs, watch=False)
 
     def broken(*_: object, **__: object) -> IndexReport:
         raise ZeroDivisionError("by accident")

@@ -170,7 +170,7 @@ def test_it_leaves_when_nobody_asks(resident: Path, root: Path, monkeypatch: pyt
 
 
 def test_an_editor_answers_commands_and_its_unsaved_buffers_count(served: Path, resident: Path) -> None:
-    folder = Folder(served.resolve(), {}, _Silent(), watch=False)
+    folder = Folder(served.resolve(), [], _Silent(), watch=False)
     folder.start()
     folder.buffers.put("unsaved.py", _Unsaved("def quaternion_product(a, b):\n    return a * b\n"))
     try:
@@ -192,13 +192,15 @@ class _Unsaved:
 class _Silent:
     """An editor that shows nothing."""
 
+    def changed(self, folder: Folder) -> None: ...
+
     def begin(self, folder: Folder) -> None: ...
 
     def report(self, folder: Folder, stage: str, done: int, total: int) -> None: ...
 
     def end(self, folder: Folder, report: IndexReport | None) -> None: ...
 
-    def fail(self, folder: Folder, message: str) -> None: ...
+    def complain(self, folder: Folder, message: str) -> None: ...
 
 
 def _finds(root: Path, query: str, path: str) -> bool:

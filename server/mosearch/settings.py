@@ -2,7 +2,8 @@
 
 Precedence, weakest first: the defaults below; the user's file (`config.toml` in the user's
 configuration folder); `mosearch.toml` in the workspace root; environment variables
-(`MOSEARCH_MODEL=…`); explicit values (command-line options, LSP `initializationOptions`).
+(`MOSEARCH_MODEL=…`); explicit values (command-line options, or, in a language server,
+`initializationOptions` and then the editor's configuration).
 An unknown name, a wrong type or a value out of range raises `SettingsError` and names its source.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ else:
     import tomli as tomllib
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
 
 WORKSPACE_FILE = "mosearch.toml"
 ENVIRONMENT_PREFIX = "MOSEARCH_"
@@ -43,8 +45,8 @@ def _setting(
     default: Any,
     help_: str,
     *,
-    minimum: int | None = None,
-    maximum: int | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
     choices: tuple[str, ...] = (),
     user_only: bool = False,
 ) -> Any:
@@ -95,15 +97,29 @@ class Settings:
         600, "background processes leave after this long without work, in seconds", minimum=1, maximum=604_800
     )
     resident: bool = _setting(True, "commands leave a process behind that answers the next one at once")
+    log_level: str = _setting(
+        "warning", "what an editor's log is told", choices=("error", "warning", "info", "debug")
+    )
+    code_lens: bool = _setting(False, "a lens above each function that has similar ones")
+    similar_threshold: float = _setting(
+        0.8, "how alike functions are that a lens counts, as cosine similarity", minimum=0.0, maximum=1.0
+    )
+    duplicate_hints: bool = _setting(False, "a hint at each function that is nearly the same as another")
+    duplicate_threshold: float = _setting(
+        0.95, "how alike near-duplicates are, as cosine similarity", minimum=0.0, maximum=1.0
+    )
 
 
 def load_settings(
     root: Path | None = None,
     explicit: Mapping[str, object] | None = None,
     environment: Mapping[str, str] = os.environ,
+    *,
+    further: Sequence[tuple[str, Mapping[str, object]]] = (),
 ) -> Settings:
     """Read all sources for a workspace (or none) and merge them.
 
+    `further` holds sources that override all others, the strongest last, each with what to call it.
     Raises `SettingsError`: unknown name, wrong type, value out of range, unreadable or broken file.
     """
     settings = Settings()
@@ -115,7 +131,9 @@ def load_settings(
         _refuse_user_only(values, str(workspace_file))
         settings = _apply(settings, values, str(workspace_file))
     settings = _apply(settings, _from_environment(environment), "the environment")
-    return _apply(settings, explicit or {}, "the request")
+    for source, given in (("the request", explicit or {}), *further):
+        settings = _apply(settings, given, source)
+    return settings
 
 
 def config_dir() -> Path:
@@ -169,6 +187,8 @@ def _from_text(item: Field[Any], text: str) -> object:
     kind = str(item.type)
     if "int" in kind and _INTEGER.fullmatch(text):
         return int(text)
+    if "float" in kind and _DECIMAL.fullmatch(text):
+        return float(text)
     if "bool" in kind and text.lower() in ("1", "true", "yes", "on", "0", "false", "no", "off"):
         return text.lower() in ("1", "true", "yes", "on")
     return text
@@ -188,8 +208,8 @@ def _apply(settings: Settings, values: Mapping[str, object], source: str) -> Set
 def _check(item: Field[Any], value: object, source: str) -> None:
     if value is None and "None" in str(item.type):
         return
-    wanted = {"int": int, "bool": bool, "str": str}[str(item.type).split(" ")[0]]
-    if type(value) is not wanted:
+    wanted = {"int": int, "float": float, "bool": bool, "str": str}[str(item.type).split(" ")[0]]
+    if type(value) is not wanted and not (wanted is float and type(value) is int):
         raise SettingsError(
             f"{source}: `{item.name}` must be of type {wanted.__name__}, not {value!r} "
             f"({item.metadata['help']})."
@@ -197,7 +217,7 @@ def _check(item: Field[Any], value: object, source: str) -> None:
     choices = item.metadata["choices"]
     if choices and value not in choices:
         raise SettingsError(f"{source}: `{item.name}` must be one of {', '.join(choices)}, not {value!r}.")
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = item.metadata["minimum"], item.metadata["maximum"]
         if not low <= value <= high:
             raise SettingsError(f"{source}: `{item.name}` must be between {low} and {high}, not {value}.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,74 +12,130 @@ from lsprotocol import types as lsp
 
 from mosearch.errors import MosearchError, QueryError
 from mosearch.lsp import wire
+from mosearch.lsp.addresses import to_path
 from mosearch.lsp.folder import Folder
+from mosearch.lsp.ranges import Ranges
+from mosearch.lsp.text import Document, newlines_before, split_lines
 from mosearch.settings import Settings
 from mosearch.types import Filters, Hit, SearchResult
 
 if TYPE_CHECKING:
     from mosearch.engine import Engine
+    from mosearch.searcher import Early
 
 _SYMBOL_LIMIT = 50
+_FIRST_SYMBOLS = 10
+"""Those of the first page stay on top, though re-ranking may think otherwise: pages of LSP only add up."""
 
 Folders = Mapping[Path, Folder]
 """The open workspace folders, by the path that the client gave."""
 
+Found = list[tuple[Path, Hit]]
+"""Hits, best first, each with the folder it is in."""
 
-def search(folders: Folders, params: object) -> dict[str, Any]:
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: the client's view of the documents, and how to tell it more or be told to stop."""
+
+    folders: Folders
+    document: Callable[[str], Document | None]
+    encoding: str
+    cancel: threading.Event = field(default_factory=threading.Event)
+    page: Callable[[Any], None] | None = None
+    """Takes partial results, if the client wants any."""
+
+    def ranges(self) -> Ranges:
+        return Ranges(self.document, self.encoding)
+
+
+def search(asker: Asker, params: object) -> dict[str, Any]:
     """`mosearch/search`: the best hits over all workspace folders."""
-    engines, troubles = _engines(folders)
+    engines, troubles = _engines(asker.folders)
     request = wire.read_search(params, _defaults(engines))
-    found = [
-        (root, engine.search(request.query, request.limit, request.filters, rerank=request.rerank))
-        for root, engine in engines
-    ]
-    return _merge(found, request.limit, troubles)
+
+    def ask(engine: Engine, early: Early | None) -> SearchResult:
+        return engine.search(
+            request.query,
+            request.limit,
+            request.filters,
+            rerank=request.rerank,
+            early=early,
+            cancel=asker.cancel,
+        )
+
+    return _in_all(asker, engines, ask, request.limit, troubles)
 
 
-def similar(folders: Folders, params: object, open_text: Callable[[str], str | None]) -> dict[str, Any]:
-    """`mosearch/similar`: code like that at a position or in a range, over all workspace folders.
-
-    `open_text` gives the text of an open document, by URI: it counts as the editor shows it.
-    """
-    engines, troubles = _engines(folders)
+def similar(asker: Asker, params: object) -> dict[str, Any]:
+    """`mosearch/similar`: code like that at a position or in a range, over all workspace folders."""
+    engines, troubles = _engines(asker.folders)
     request = wire.read_similar(params, _defaults(engines))
-    path = wire.to_path(request.uri)
-    folder = _folder_of(folders, path)
+    path = to_path(request.uri)
+    folder = _folder_of(asker.folders, path)
     home = folder.engine()
-    place = home.place(
-        path.relative_to(folder.root).as_posix(),
-        request.start_line,
-        request.end_line if request.is_range else None,
-        open_text(request.uri),
-    )
-    found = [
-        (root, engine.similar(place, engine is home, request.limit, request.filters, rerank=request.rerank))
-        for root, engine in engines
-    ]
-    return _merge(found, request.limit, troubles)
+    text = None
+    first, last = request.start_line, request.end_line
+    document = asker.document(request.uri)
+    if document is not None:
+        text = document.source
+        lines = split_lines(text)
+        first, last = newlines_before(lines, first), newlines_before(lines, last)
+    relative = path.relative_to(folder.root).as_posix()
+    place = home.place(relative, first, last if request.is_range else None, text)
+
+    def ask(engine: Engine, early: Early | None) -> SearchResult:
+        return engine.similar(
+            place,
+            engine is home,
+            request.limit,
+            request.filters,
+            rerank=request.rerank,
+            early=early,
+            cancel=asker.cancel,
+        )
+
+    return _in_all(asker, engines, ask, request.limit, troubles)
 
 
-def status(folders: Folders) -> dict[str, Any]:
-    """`mosearch/status`: what each folder's index holds, or why it is not open."""
-    return {"folders": [_folder_status(folder) for folder in list(folders.values())]}
+def symbols(asker: Asker, params: Mapping[str, str]) -> list[lsp.WorkspaceSymbol]:
+    """`workspace/symbol` for `{query}`, answered by meaning as well as by name.
+
+    With somebody to take pages, the first page goes out before re-ranking, and the rest is returned.
+    """
+    ranges = asker.ranges()
+    sent: list[tuple[Path, Hit]] = []
+    found: list[tuple[Path, Hit]] = []
+    engines = _engines(asker.folders)[0]
+
+    def first_page(root: Path, result: SearchResult) -> None:
+        hits = [(root, hit) for hit in result.hits[:_FIRST_SYMBOLS]]
+        sent.extend(hits)
+        if asker.page is not None:
+            asker.page([_symbol(ranges, root, hit) for root, hit in hits])
+
+    for root, engine in engines:
+        early = (lambda result, root=root: first_page(root, result)) if asker.page is not None else None
+        result = engine.search(
+            params["query"].removeprefix("?"),
+            _SYMBOL_LIMIT,
+            Filters(),
+            rerank=engine.settings.rerank,
+            early=early,
+            cancel=asker.cancel,
+        )
+        found.extend((root, hit) for hit in result.hits)
+    known = {_identity(root, hit) for root, hit in sent}
+    rest = [item for item in _best_first(found, len(engines)) if _identity(*item) not in known]
+    return [_symbol(ranges, root, hit) for root, hit in rest[: _SYMBOL_LIMIT - len(sent)]]
 
 
-def _folder_status(folder: Folder) -> dict[str, Any]:
-    try:
-        return folder.engine().status().to_json()
-    except MosearchError as error:
-        return {"root": str(folder.root), "error": str(error)}
+def _symbol(ranges: Ranges, root: Path, hit: Hit) -> lsp.WorkspaceSymbol:
+    return wire.hit_to_symbol(ranges.location(root, hit.path, hit.chunk), hit)
 
 
-def symbols(folders: Folders, query: str) -> list[lsp.WorkspaceSymbol]:
-    """`workspace/symbol`, answered by meaning as well as by name."""
-    found: list[tuple[float, Path, Hit]] = []
-    for root, engine in _engines(folders)[0]:
-        rerank = engine.settings.rerank
-        result = engine.search(query.removeprefix("?"), _SYMBOL_LIMIT, Filters(), rerank=rerank)
-        found.extend((hit.score, root, hit) for hit in result.hits)
-    found.sort(key=lambda item: -item[0])
-    return [wire.hit_to_symbol(root, hit) for _, root, hit in found[:_SYMBOL_LIMIT]]
+def _identity(root: Path, hit: Hit) -> tuple[Path, str, int, int]:
+    return (root, hit.path, hit.chunk.start_byte, hit.chunk.end_byte)
 
 
 def _engines(folders: Folders) -> tuple[list[tuple[Path, Engine]], list[str]]:
@@ -105,19 +163,47 @@ def _defaults(engines: list[tuple[Path, Engine]]) -> Settings:
     return engines[0][1].settings
 
 
-def _merge(found: list[tuple[Path, SearchResult]], limit: int, troubles: list[str]) -> dict[str, Any]:
-    hits = [(hit.score, root, hit) for root, result in found for hit in result.hits]
-    if len(found) > 1:
-        hits.sort(key=lambda item: -item[0])
+def _in_all(
+    asker: Asker,
+    engines: list[tuple[Path, Engine]],
+    ask: Callable[[Engine, Early | None], SearchResult],
+    limit: int,
+    troubles: list[str],
+) -> dict[str, Any]:
+    """Ask one folder after the other, telling each time what is known so far."""
+    ranges = asker.ranges()
+    found: list[tuple[Path, SearchResult]] = []
+
+    def tell(root: Path, result: SearchResult) -> None:
+        if asker.page is not None:
+            asker.page(_merge(ranges, [*found, (root, result)], limit, troubles) | {"partial": True})
+
+    for root, engine in engines:
+        early = (lambda result, root=root: tell(root, result)) if asker.page is not None else None
+        found.append((root, ask(engine, early)))
+    return _merge(ranges, found, limit, troubles)
+
+
+def _merge(
+    ranges: Ranges, found: list[tuple[Path, SearchResult]], limit: int, troubles: list[str]
+) -> dict[str, Any]:
+    hits = _best_first([(root, hit) for root, result in found for hit in result.hits], len(found))
     timing = {"total": sum(result.timing_ms["total"] for _, result in found)}
     warnings = troubles + [result.warning for _, result in found if result.warning]
     answer: dict[str, Any] = {
-        "hits": [wire.hit_to_json(root, hit) for _, root, hit in hits[:limit]],
+        "hits": [
+            wire.hit_to_json(ranges.location(root, hit.path, hit.chunk), hit) for root, hit in hits[:limit]
+        ],
         "timing_ms": dict(found[0][1].timing_ms) if len(found) == 1 else timing,
     }
     if warnings:
         answer["warning"] = " ".join(warnings)
     return answer
+
+
+def _best_first(hits: Found, folders: int) -> Found:
+    """By score over several folders; one folder's own order is kept."""
+    return sorted(hits, key=lambda item: -item[1].score) if folders > 1 else hits
 
 
 def _folder_of(folders: Folders, path: Path) -> Folder:

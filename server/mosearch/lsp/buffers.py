@@ -35,6 +35,7 @@ class Buffers:
     def __init__(self, name: str, engine: Callable[[], Engine]) -> None:
         self._engine = engine
         self._lock = threading.Lock()
+        self._open: dict[str, Document] = {}
         self._pending: dict[str, Document | None] = {}
         self._changed = threading.Event()
         self._stopping = threading.Event()
@@ -51,6 +52,16 @@ class Buffers:
         """`path` (relative, `/`) was opened or edited, or, without a document, closed."""
         with self._lock:
             self._pending[path] = document
+            if document is not None:
+                self._open[path] = document
+            else:
+                self._open.pop(path, None)
+        self._changed.set()
+
+    def show_again(self) -> None:
+        """There is a new engine, which knows of no document yet."""
+        with self._lock:
+            self._pending = {**self._open, **self._pending}
         self._changed.set()
 
     def _run(self) -> None:
@@ -74,3 +85,5 @@ class Buffers:
         except MosearchError as error:
             # What the words say is searchable all the same; the next edit tries again.
             _log.warning("%s: %s", path, error)
+        except Exception:
+            _log.exception("%s: what the editor shows could not be taken in", path)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from mosearch.errors import CancelledError, MosearchError, StoreLockedError
+from mosearch.errors import CancelledError, MosearchError, SettingsError, StoreLockedError
 from mosearch.lsp.buffers import Buffers
-from mosearch.settings import load_settings
+from mosearch.lsp.configuration import Values
+from mosearch.progress import Meter
+from mosearch.settings import Settings, load_settings
 from mosearch.types import IndexReport
 
 if TYPE_CHECKING:
     from mosearch.engine import Engine
+    from mosearch.resident.server import Resident
 
 _log = logging.getLogger(__name__)
 
@@ -21,13 +27,49 @@ _log = logging.getLogger(__name__)
 _DEBOUNCE_S = 0.2
 # Another process may be indexing the same folder; try again rather than give up.
 _RETRY_S = 2.0
-_OPEN_TIMEOUT_S = 60.0
 # An editor that is closed leaves nothing running, but one that is only restarted finds its host.
 _LINGER_S = 1.0
 
+# Settings that hold from the next request on; for any other the engine is opened anew.
+_AT_ONCE = frozenset(
+    {
+        "rerank",
+        "rerank_budget_ms",
+        "limit",
+        "max_file_bytes",
+        "log_level",
+        "code_lens",
+        "similar_threshold",
+        "duplicate_hints",
+        "duplicate_threshold",
+    }
+)
+
+Sources = Sequence[tuple[str, Values]]
+"""What the client sets, weakest first, each with what to call it in messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a folder is doing, for people."""
+
+    name: Literal["opening", "indexing", "ready", "cancelled", "failed"] = "opening"
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    share: float = 0.0
+    """How much of the run is done, 0 to 1; it never falls within one run."""
+    error: str = ""
+    """Why it failed."""
+    warning: str = ""
+    """It works, but less well: why."""
+
 
 class Listener(Protocol):
-    """Told, from the folder's thread, what the editor should show."""
+    """Told, from the folder's threads, what the editor should show."""
+
+    def changed(self, folder: Folder) -> None:
+        """`folder.state` or its settings are different now."""
 
     def begin(self, folder: Folder) -> None: ...
 
@@ -36,28 +78,54 @@ class Listener(Protocol):
     def end(self, folder: Folder, report: IndexReport | None) -> None:
         """`report` is None when the run did not come to its end."""
 
-    def fail(self, folder: Folder, message: str) -> None: ...
+    def complain(self, folder: Folder, message: str) -> None:
+        """Something that the user should know; said once as long as it stays true."""
+
+
+class _Either:
+    """Raised when one of two flags is."""
+
+    def __init__(self, one: threading.Event, other: threading.Event) -> None:
+        self._flags = (one, other)
+
+    def is_set(self) -> bool:
+        return any(flag.is_set() for flag in self._flags)
 
 
 class Folder:
     """Opens the engine in the background, then re-indexes whenever `request_update` was called.
 
-    With `watch`, it notices changed files itself, for a client that does not tell.
+    Settings are read again before each run, and a folder that could not be opened is tried again, so what
+    the user corrects takes effect.  With `watch`, it notices changed files itself, for a client that does
+    not tell.
     """
 
-    def __init__(self, root: Path, options: dict[str, object], listener: Listener, *, watch: bool) -> None:
+    def __init__(
+        self, root: Path, sources: Sources, listener: Listener, *, watch: bool, uri: str | None = None
+    ) -> None:
         self.root = root
-        self._options = options
+        self.uri = uri if uri is not None else root.as_uri()
+        """As the client wrote it."""
+        self.state = State()
+        self.settings_problem = ""
+        """What is wrong with the settings now; the last good ones hold."""
+        self.tried: Future[None] = Future()
+        """Done once the engine is open or could not be opened."""
+        self._sources = sources
         self._listener = listener
         self._engine: Engine | None = None
         self._trouble: MosearchError | None = None
-        self._opened = threading.Event()
         self._wanted = threading.Event()
+        self._meter = Meter()
+        self._cancelled = threading.Event()
         self._stopping = threading.Event()
-        self.buffers = Buffers(root.name, self.engine)
+        self.buffers = Buffers(root.name, self._engine_when_open)
         self._watch = watch
         self._thread = threading.Thread(target=self._run, name=f"mosearch-{root.name}", daemon=True)
-        self._maintenance: threading.Thread | None = None
+        self._beside: dict[str, threading.Thread] = {}
+        """What goes on beside the updates, which do not wait for it."""
+        self._resident: Resident | None = None
+        """Commands that ask about the same folder are answered here."""
 
     def start(self) -> None:
         self._wanted.set()
@@ -67,93 +135,185 @@ class Folder:
     def request_update(self) -> None:
         self._wanted.set()
 
+    def configure(self, sources: Sources) -> None:
+        """The client's settings have changed."""
+        self._sources = sources
+        self._wanted.set()
+
+    def cancel(self) -> None:
+        """End the run of indexing that goes on; the next change begins another."""
+        self._cancelled.set()
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force; the defaults while there are none."""
+        engine = self._engine
+        return engine.settings if engine is not None else Settings()
+
     def engine(self) -> Engine:
-        """The engine, as soon as it is open.  Raises the `MosearchError` that opening it raised."""
-        if not self._opened.wait(_OPEN_TIMEOUT_S):
-            raise MosearchError(f"The index of {self.root} did not open in {_OPEN_TIMEOUT_S:.0f} s.")
-        if self._engine is None:
-            raise self._trouble or MosearchError(f"The index of {self.root} is closed.")
-        return self._engine
+        """The engine.  Raises the `MosearchError` that opening it raised, or another before `tried`."""
+        engine = self._engine
+        if engine is None:
+            raise self._trouble or MosearchError(f"The index of {self.root} is not open.")
+        return engine
 
     def stop(self, timeout: float = 1.5) -> None:
         """End the thread and close the engine; what is indexed so far is kept."""
         self.buffers.stop()
         self._stopping.set()
         self._wanted.set()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _engine_when_open(self) -> Engine:
+        self.tried.result()
+        return self.engine()
 
     def _run(self) -> None:
         # Imported here, in the folder's own thread: `initialize` does not wait for numpy and its like.
-        from mosearch.engine import Engine
-        from mosearch.resident.server import take_over
         from mosearch.workspace import Watcher
 
+        watcher = Watcher(self.root.resolve(), self.request_update)
         try:
-            settings = load_settings(self.root, self._options)
-            self._engine = Engine(self.root, settings, _LINGER_S, warm_up=True)
-        except Exception as error:
-            self._trouble = _named(error, f"The index of {self.root} could not be opened")
-            self._listener.fail(self, str(self._trouble))
-            return
-        finally:
-            self._opened.set()
-        engine = self._engine
-        watcher = Watcher(engine.root, self.request_update)
-        resident = take_over(engine) if settings.resident else None
-        try:
-            if self._watch:
+            if self._watch and self.root.is_dir():
                 watcher.start()
-            self._keep_fresh(engine)
+            self._keep_fresh()
         finally:
             watcher.stop()
-            if resident is not None:
-                resident.close()
-            self._engine = None
-            self._stopping.set()
-            if self._maintenance is not None:
-                self._maintenance.join()
-            engine.close()
+            self._close()
 
-    def _keep_fresh(self, engine: Engine) -> None:
+    def _keep_fresh(self) -> None:
         while True:
             self._wanted.wait()
             if self._stopping.is_set():
                 return
             self._wanted.clear()
-            self._update(engine)
-            self._maintain(engine)
+            self._cancelled.clear()
+            engine = self._current_engine()
+            self._have_tried()
+            if engine is not None:
+                self._update(engine)
+                self._go_on(engine)
             self._stopping.wait(_DEBOUNCE_S)
+
+    def _current_engine(self) -> Engine | None:
+        """The engine with the settings of now; the one before when these are wrong."""
+        try:
+            settings = load_settings(self.root, further=self._sources)
+            self._fit(settings)
+        except Exception as error:
+            trouble = _named(error, f"The index of {self.root} could not be opened")
+            self._complain(trouble)
+        else:
+            self._trouble = None
+            self.settings_problem = ""
+        return self._engine
+
+    def _fit(self, settings: Settings) -> None:
+        """Have an engine with these settings.  Raises what opening it raises, the old one is kept then."""
+        from mosearch.engine import Engine
+
+        old = self._engine
+        if old is None or _differ_at_opening(old.settings, settings):
+            self._replace(Engine(self.root, settings, _LINGER_S, warm_up=True))
+        elif old.settings != settings:
+            old.settings = settings
+        else:
+            return
+        self._listener.changed(self)
+
+    def _replace(self, engine: Engine | None) -> None:
+        """Let go of the engine and the door to it, and take another."""
+        from mosearch.resident.server import take_over
+
+        if self._resident is not None:
+            self._resident.close()
+            self._resident = None
+        old, self._engine = self._engine, engine
+        if engine is not None:
+            self._have_tried()
+            self.buffers.show_again()
+            self._resident = take_over(engine) if engine.settings.resident else None
+        if old is not None:
+            old.close()
+
+    def _complain(self, trouble: MosearchError) -> None:
+        self._trouble = trouble
+        if isinstance(trouble, SettingsError) or self._engine is not None:
+            self.settings_problem = str(trouble)
+        if self._engine is None:
+            self._become(State("failed", error=str(trouble)))
+        else:
+            self._listener.changed(self)
+        self._listener.complain(self, str(trouble))
 
     def _update(self, engine: Engine) -> None:
         self._listener.begin(self)
+        self._meter = Meter()
+        self._become(State("indexing", warning=self.state.warning))
         report = None
+        state = State("ready", warning=self.state.warning)
         try:
-            report = engine.update(self._progress, self._stopping, lock_timeout=_RETRY_S)
+            cancel = _Either(self._stopping, self._cancelled)
+            report = engine.update(self._progress, cancel, lock_timeout=_RETRY_S)
+            state = State("ready", warning=report.warning)
         except StoreLockedError:
             self._wanted.set()
         except CancelledError:
-            pass
+            state = State("cancelled", warning=self.state.warning)
         except Exception as error:  # whatever went wrong this time, the next change is another chance
-            self._listener.fail(self, str(_named(error, f"{self.root} could not be indexed")))
+            trouble = _named(error, f"{self.root} could not be indexed")
+            state = State("ready", warning=str(trouble))
         finally:
             self._listener.end(self, report)
+            self._become(state)
+        if state.warning:
+            self._listener.complain(self, state.warning)
 
-    def _maintain(self, engine: Engine) -> None:
-        """Beside the updates, which need not wait for it; what fails is tried again after the next one."""
-        if self._maintenance is not None and self._maintenance.is_alive():
-            return
+    def _go_on(self, engine: Engine) -> None:
+        """Deepen and merge; what fails is tried again after the next update."""
+        self._run_beside("deepening", lambda: engine.go_on(cancel=self._stopping))
+        self._run_beside("maintenance", lambda: engine.maintain(self._stopping))
 
+    def _run_beside(self, name: str, work: Callable[[], object]) -> None:
         def run() -> None:
             try:
-                engine.maintain(self._stopping)
+                work()
+            except CancelledError:
+                pass
             except Exception as error:
-                _log.warning("%s", _named(error, f"The index of {self.root} could not be maintained"))
+                _log.warning("%s", _named(error, f"{name} of the index of {self.root} failed"))
 
-        self._maintenance = threading.Thread(target=run, name="mosearch-maintenance", daemon=True)
-        self._maintenance.start()
+        running = self._beside.get(name)
+        if running is None or not running.is_alive():
+            self._beside[name] = threading.Thread(target=run, name=f"mosearch-{name}", daemon=True)
+            self._beside[name].start()
 
     def _progress(self, stage: str, done: int, total: int) -> None:
+        share = self._meter.update(stage, done, total)
+        self._become(replace(self.state, stage=stage, done=done, total=total, share=share))
         self._listener.report(self, stage, done, total)
+
+    def _become(self, state: State) -> None:
+        if state != self.state:
+            self.state = state
+            self._listener.changed(self)
+
+    def _have_tried(self) -> None:
+        if not self.tried.done():
+            self.tried.set_result(None)
+
+    def _close(self) -> None:
+        self._stopping.set()
+        self._have_tried()
+        for thread in self._beside.values():
+            thread.join()
+        self._replace(None)
+
+
+def _differ_at_opening(old: Settings, new: Settings) -> bool:
+    changes = {name: getattr(new, name) for name in _AT_ONCE}
+    return replace(old, **changes) != new
 
 
 def _named(error: Exception, what: str) -> MosearchError:

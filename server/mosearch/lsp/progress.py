@@ -8,17 +8,21 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
 
 from mosearch.lsp.folder import Folder
+from mosearch.progress import Meter
 from mosearch.types import IndexReport
 
 _log = logging.getLogger(__name__)
 
 # A client redraws for every report: a few a second look smooth.
 _REPORT_EVERY_S = 0.1
+# A run that is over sooner, as after most saves, shows nothing.
+_SHOWN_AFTER_S = 0.3
 
 _STAGES = {
     "scan": "looking for changes",
@@ -31,59 +35,75 @@ _STAGES = {
 _Event = lsp.WorkDoneProgressReport | lsp.WorkDoneProgressEnd
 
 
-class ProgressReporter:
-    """A `Listener` that turns what a folder's thread says into `$/progress` on the event loop."""
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One run of indexing.  `shown` is set by the folder's thread alone."""
+
+    began: float
+    is_first: bool
+    shown: bool = False
+    last_report: float = 0.0
+    meter: Meter = field(default_factory=Meter)
+    events: asyncio.Queue[_Event] = field(default_factory=asyncio.Queue)
+
+
+class ProgressBars:
+    """Turns what folders' threads say into `$/progress` on the event loop."""
 
     def __init__(self, server: LanguageServer, loop: asyncio.AbstractEventLoop) -> None:
         self._server = server
         self._loop = loop
-        self._events: dict[Folder, asyncio.Queue[_Event]] = {}
+        self._runs: dict[Folder, _Run] = {}
+        self._seen: set[Folder] = set()
+        self._tokens: dict[str | int, Folder] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._last_report = 0.0
 
     def begin(self, folder: Folder) -> None:
-        self._call(lambda: self._begin(folder))
+        self._runs[folder] = _Run(time.monotonic(), folder not in self._seen)
+        self._seen.add(folder)
 
     def report(self, folder: Folder, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._last_report < _REPORT_EVERY_S:
+        run, now = self._runs.get(folder), time.monotonic()
+        if run is None:
             return
-        self._last_report = now
-        message = _STAGES[stage] + (f" {done:,} / {total:,}" if total else "")
-        percentage = min(100, 100 * done // total) if total else 0
-        event = lsp.WorkDoneProgressReport(message=message, percentage=percentage)
-        self._call(lambda: self._tell(folder, event))
+        share = run.meter.update(stage, done, total)
+        if not total or now - run.last_report < _REPORT_EVERY_S:
+            return
+        if not run.shown:
+            if not run.is_first and now - run.began < _SHOWN_AFTER_S:
+                return
+            run.shown = True
+            self._call(lambda: self._open(folder, run))
+        run.last_report = now
+        message = f"{_STAGES[stage]} {done:,} / {total:,}"
+        event = lsp.WorkDoneProgressReport(message=message, percentage=int(100 * share), cancellable=True)
+        self._call(lambda: run.events.put_nowait(event))
 
     def end(self, folder: Folder, report: IndexReport | None) -> None:
+        run = self._runs.pop(folder, None)
+        if run is None or not run.shown:
+            return
         message = f"{report.files:,} files, {report.chunks:,} chunks" if report is not None else None
-        event = lsp.WorkDoneProgressEnd(message=message)
-        self._call(lambda: self._tell(folder, event))
-        if report is not None and report.warning:
-            self.fail(folder, report.warning)
+        self._call(lambda: run.events.put_nowait(lsp.WorkDoneProgressEnd(message=message)))
 
-    def fail(self, folder: Folder, message: str) -> None:
-        _log.warning("%s: %s", folder.root, message)
-        params = lsp.ShowMessageParams(type=lsp.MessageType.Warning, message=f"MoSEarch: {message}")
-        self._call(lambda: self._server.window_show_message(params))
+    def cancel(self, token: str | int) -> None:
+        """The user stopped the work that a token shows."""
+        folder = self._tokens.get(token)
+        if folder is not None:
+            folder.cancel()
 
     def _call(self, function: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: there is no client any more
             self._loop.call_soon_threadsafe(function)
 
-    def _begin(self, folder: Folder) -> None:
+    def _open(self, folder: Folder, run: _Run) -> None:
         window = self._server.client_capabilities.window
-        if window is None or not window.work_done_progress:
-            return
-        events = self._events[folder] = asyncio.Queue()
-        task = self._loop.create_task(self._show(events))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if window is not None and window.work_done_progress:
+            task = self._loop.create_task(self._show(folder, run))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def _tell(self, folder: Folder, event: _Event) -> None:
-        if folder in self._events:
-            self._events[folder].put_nowait(event)
-
-    async def _show(self, events: asyncio.Queue[_Event]) -> None:
+    async def _show(self, folder: Folder, run: _Run) -> None:
         """Relay one run's events in order.  A token is never used twice: clients refuse that."""
         token = str(uuid.uuid4())
         progress = self._server.work_done_progress
@@ -92,10 +112,13 @@ class ProgressReporter:
         except Exception as error:  # whatever the client answers, indexing goes on without a bar
             _log.info("the client refused a progress token: %s", error)
             return
-        progress.begin(token, lsp.WorkDoneProgressBegin(title="MoSEarch", message=_STAGES["scan"]))
+        self._tokens[token] = folder
+        title = f"MoSEarch: indexing {folder.root.name}"
+        progress.begin(token, lsp.WorkDoneProgressBegin(title=title, cancellable=True, percentage=0))
         while True:
-            event = await events.get()
+            event = await run.events.get()
             if isinstance(event, lsp.WorkDoneProgressEnd):
                 progress.end(token, event)
+                del self._tokens[token], progress.tokens[token]
                 return
             progress.report(token, event)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lsprotocol import types as lsp
-from pygls import uris
 
 from mosearch.errors import QueryError
 from mosearch.settings import Settings
-from mosearch.types import Chunk, Filters, Hit, SymbolKind
+from mosearch.types import Filters, Hit, SymbolKind
 
 LARGEST_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """Parameters of `mosearch/search`: `{query, limit?, filters?, rerank?}`."""
+    """Parameters of `mosearch/search`."""
 
     query: str
     limit: int
@@ -28,8 +26,17 @@ class SearchRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """How an answer is to come, which every request of ours may say."""
+
+    channel: str | None = None
+    partial_token: int | str | None = None
+    show: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SimilarRequest:
-    """Parameters of `mosearch/similar`: `{textDocument, position | range, limit?, filters?, rerank?}`."""
+    """Parameters of `mosearch/similar`."""
 
     uri: str
     start_line: int
@@ -47,6 +54,17 @@ def read_search(params: object, settings: Settings) -> SearchRequest:
     if not isinstance(query, str):
         raise QueryError(f"`query` must be a string, not {query!r}.")
     return SearchRequest(query, _limit(values, settings), _filters(values), _rerank(values, settings))
+
+
+def read_delivery(params: object) -> Delivery:
+    """Raises `QueryError`, which names the wrong field."""
+    values = _mapping(params, "the parameters")
+    channel, token = values.get("channel"), values.get("partialResultToken")
+    if channel is not None and not isinstance(channel, str):
+        raise QueryError(f"`channel` must be a string, not {channel!r}.")
+    if token is not None and (not isinstance(token, (int, str)) or isinstance(token, bool)):
+        raise QueryError(f"`partialResultToken` must be a string or a number, not {token!r}.")
+    return Delivery(channel, token, values.get("show") is True)
 
 
 def read_similar(params: object, settings: Settings) -> SimilarRequest:
@@ -70,58 +88,35 @@ def read_similar(params: object, settings: Settings) -> SimilarRequest:
     return SimilarRequest(uri, first, last, is_range, limit, _filters(values), rerank)
 
 
-def hit_to_json(root: Path, hit: Hit) -> dict[str, Any]:
-    chunk = hit.chunk
-    span = lines_range(chunk)
+def hit_to_json(location: lsp.Location, hit: Hit) -> dict[str, Any]:
+    chunk, span = hit.chunk, location.range
     return {
         "location": {
-            "uri": to_uri(root, hit.path),
+            "uri": location.uri,
             "range": {
-                "start": {"line": span.start.line, "character": 0},
-                "end": {"line": span.end.line, "character": 0},
+                "start": {"line": span.start.line, "character": span.start.character},
+                "end": {"line": span.end.line, "character": span.end.character},
             },
         },
         "symbol": chunk.symbol,
         "kind": int(chunk.kind),
         "container": chunk.container,
         "language": chunk.language,
+        "path": hit.path,
         "score": hit.score,
         "exit": hit.exit,
         "preview": hit.preview,
     }
 
 
-def hit_to_symbol(root: Path, hit: Hit) -> lsp.WorkspaceSymbol:
+def hit_to_symbol(location: lsp.Location, hit: Hit) -> lsp.WorkspaceSymbol:
     chunk = hit.chunk
     return lsp.WorkspaceSymbol(
         name=chunk.symbol or hit.path.rpartition("/")[2],
         kind=lsp.SymbolKind(int(chunk.kind)),
         container_name=chunk.container or hit.path,
-        location=lsp.Location(uri=to_uri(root, hit.path), range=lines_range(chunk)),
+        location=location,
     )
-
-
-def lines_range(chunk: Chunk) -> lsp.Range:
-    """Whole lines, from the start of the first to the start of the line after the last: such a range
-    means the same in every position encoding."""
-    return lsp.Range(
-        start=lsp.Position(line=chunk.start_line, character=0),
-        end=lsp.Position(line=chunk.end_line + 1, character=0),
-    )
-
-
-def to_uri(root: Path, path: str) -> str:
-    uri: str | None = uris.from_fs_path(str(root / path))
-    if uri is None:
-        raise QueryError(f"{root / path} cannot be written as a URI.")
-    return uri
-
-
-def to_path(uri: str) -> Path:
-    path = uris.to_fs_path(uri)
-    if path is None or uris.urlparse(uri)[0] != "file":
-        raise QueryError(f"{uri} is not a file on this machine; only `file:` documents are indexed.")
-    return Path(path)
 
 
 def _mapping(value: object, name: str) -> Mapping[str, Any]:

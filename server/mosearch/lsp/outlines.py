@@ -1,0 +1,34 @@
+"""Which definitions an open document holds, read when it is asked for and remembered until the next edit."""
+
+from __future__ import annotations
+
+from mosearch import parsing
+from mosearch.lsp.text import Document
+from mosearch.types import Chunk, ParsedFile
+
+
+class Outlines:
+    """Definitions of open documents.  May be used from several threads."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, tuple[Chunk, ...]]] = {}
+
+    def of(self, path: str, document: Document) -> tuple[Chunk, ...]:
+        """The chunks of `document`, in order; `path` says what language it is in."""
+        edits = document.edits
+        known = self._known.get(document.uri)
+        if known is not None and known[0] == edits:
+            return known[1]
+        data = document.source.encode("utf-8", "surrogatepass")
+        chunks = parsing.parse(data, parsing.language_of(path, data), path).chunks
+        self._known[document.uri] = (edits, chunks)
+        return chunks
+
+    def at(self, path: str, document: Document, line: int) -> Chunk | None:
+        """The innermost definition with a name that covers a line, counted by its newlines."""
+        named = tuple(chunk for chunk in self.of(path, document) if chunk.symbol)
+        return parsing.chunk_at(ParsedFile("", named), line)
+
+    def forget(self, uri: str) -> None:
+        """The document was closed."""
+        self._known.pop(uri, None)
