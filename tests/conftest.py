@@ -176,12 +176,38 @@ func Checksum(block []byte) uint32 {
 }
 
 
+@pytest.fixture(scope="session")
+def write_sources() -> Callable[[Path], Path]:
+    """Fills a folder with a small workspace in four languages."""
+
+    def write(folder: Path) -> Path:
+        for name, text in _SOURCES.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return folder
+
+    return write
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A small workspace in four languages, in a folder with a name that needs care."""
-    folder = tmp_path / "wörk it's ✓"
-    for name, text in _SOURCES.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return folder
+def root(tmp_path: Path, write_sources: Callable[[Path], Path]) -> Path:
+    """A small workspace, in a folder with a name that needs care."""
+    return write_sources(tmp_path / "wörk it's ✓")
+
+
+@pytest.fixture(scope="module")
+def server_environment(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, shared_runtime: Path
+) -> dict[str, str]:
+    """Variables for servers that several tests of a module share."""
+    folder = tmp_path_factory.mktemp("server")
+    return {
+        "MOSEARCH_CACHE_DIR": str(folder / "cache"),
+        "MOSEARCH_CONFIG_DIR": str(folder / "config"),
+        "MOSEARCH_RUNTIME_DIR": str(shared_runtime),
+        "MOSEARCH_MODEL": str(tiny_model),
+        "MOSEARCH_DEVICE": "cpu",
+        "MOSEARCH_RERANK_BUDGET_MS": "30000",
+        "MOSEARCH_DEEPEN": "false",
+    }

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types as lsp
 
+from mosearch import parsing
+from mosearch.lsp.ranges import span
 from mosearch.lsp.text import Document, index_of, newlines_before, position_at, split_lines, units_of
 
 ENCODINGS = ["utf-8", "utf-16", "utf-32"]
@@ -90,3 +92,37 @@ def test_the_middle_of_a_character_is_its_start() -> None:
 def test_lines_of_lsp_and_newlines_differ_at_a_carriage_return() -> None:
     lines = split_lines("a\rb\r\nc\nd")
     assert [newlines_before(lines, line) for line in range(4)] == [0, 0, 1, 2]
+
+
+_PIECES = st.lists(
+    st.sampled_from(
+        [
+            "def f(漢):\n    return '👍🏽' + 漢  # é\u0301\n",
+            "class K:\r\n    '''𐍈 \f'''\r\n    def m(self):\r\n        return '👩\u200d💻' + K\r\n",
+            "x = 'é' ; y = [1,\n  2]\n",
+            "\n",
+            "\r\n",
+        ]
+    ),
+    max_size=8,
+)
+
+
+@given(_PIECES, encodings)
+def test_a_chunk_is_where_its_bytes_are(pieces: list[str], encoding: str) -> None:
+    text = "".join(pieces)
+    data = text.encode()
+    for chunk in parsing.parse(data, "python", "x.py").chunks:
+        found = span(data, chunk, encoding)
+        document = Document("file:///x", text, 1, encoding)
+        document.edit(found, "")
+        assert document.source.encode() == data[: chunk.start_byte] + data[chunk.end_byte :]
+
+
+def test_a_chunk_of_another_text_is_given_by_its_lines() -> None:
+    data = b"def f():\n    return 1\n"
+    (chunk,) = parsing.parse(data, "python", "x.py").chunks
+    lines = lsp.Range(lsp.Position(0, 0), lsp.Position(2, 0))
+    assert span(b"\n\n" + data, chunk, "utf-8") == lines
+    assert span(b"", chunk, "utf-8") == lines
+    assert span(None, chunk, "utf-8") == lines
