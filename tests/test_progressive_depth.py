@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,14 +16,15 @@ from hypothesis import strategies as st
 
 from mosearch import ranking
 from mosearch.candidates import Plan, plan
+from mosearch.encoder import EncoderClient
 from mosearch.engine import Engine
-from mosearch.errors import CancelledError
+from mosearch.errors import CancelledError, StoreError
 from mosearch.idle import reason_to_wait
 from mosearch.progress import STAGES, Meter
 from mosearch.ranking import Candidate
 from mosearch.settings import load_settings
 from mosearch.store import Coverage
-from mosearch.types import Chunk, Depth, StoredChunk, SymbolKind
+from mosearch.types import Chunk, Depth, StoredChunk, SymbolKind, TextKind
 
 FUNCTIONS = 90
 """More than go to the index exit at once."""
@@ -127,21 +131,48 @@ def _until_cancelled(engine: Engine, cancel: threading.Event) -> None:
         assert cancel.is_set()
 
 
-def test_two_engines_share_the_work(large: Path) -> None:
+def test_a_missing_model_leaves_words_and_says_so(large: Path, tiny_model: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    with Engine(large, load_settings(large, {"model": str(model)})) as engine:
+        assert "no model" in engine.update().warning
+        result = engine.search("step_7", 3)
+        assert result.hits[0].chunk.symbol == "step_7"
+        assert "by words only" in result.warning
+        assert "no model" in engine.status().trouble
+        shutil.copytree(tiny_model, model)
+        assert engine.update().embedded == FUNCTIONS
+        assert engine.search("step_7", 3).warning == engine.status().trouble == ""
+
+
+def test_a_search_in_an_index_that_is_closed_is_an_error_with_a_name(engine: Engine) -> None:
+    engine.update(depth=Depth.WORDS)
+    engine.close()
+    with pytest.raises(StoreError, match="closed"):
+        engine.search("step", 1)
+
+
+def test_two_engines_share_the_work(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: Counter[tuple[str, int]] = Counter()
+    encode = EncoderClient.encode
+
+    def counting(
+        client: EncoderClient, texts: Sequence[str], kind: TextKind, exits: Sequence[int], **options: Any
+    ) -> Any:
+        asked.update((text, exit) for text in texts for exit in exits)
+        return encode(client, texts, kind, exits, **options)
+
+    monkeypatch.setattr(EncoderClient, "encode", counting)
     settings = load_settings(large)
     with Engine(large, settings) as one, Engine(large, settings) as other:
         one.update(depth=Depth.WORDS)
-        counts: list[int] = []
-        threads = [
-            threading.Thread(target=lambda engine=engine: counts.append(engine.update().embedded))
-            for engine in (one, other)
-        ]
+        threads = [threading.Thread(target=engine.update) for engine in (one, other)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(60)
         assert _vectors(one) == {0: FUNCTIONS, 1: FUNCTIONS}
-        assert FUNCTIONS <= sum(counts) <= FUNCTIONS + 64, "each pass is shared out, not done twice"
+    assert set(asked.values()) == {1}, "nothing is embedded twice"
+    assert len(asked) == 2 * FUNCTIONS
 
 
 def test_battery_and_load_are_reasons_to_wait(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ class Connection:
         self._linger_seconds = linger_seconds
         self._lock = threading.Lock()
         self._client: EncoderClient | None = None
+        self._warming = threading.Lock()
+        self._warm_up: threading.Thread | None = None
 
     def client(self) -> EncoderClient:
         """The connected client; starts a host if none runs.  Raises `EncoderError`."""
@@ -36,23 +38,40 @@ class Connection:
                     linger_seconds=self._linger_seconds,
                 )
                 self._client = client
+                self.trouble = ""
             if client is None or self.is_closed:
                 if client is not None:
                     client.close()
                 raise HostError("This index is closed.")
             return client
 
-    def client_if_any(self) -> EncoderClient | None:
-        """The client, or None when no host can be reached or started; `trouble` then says why."""
+    def client_if_any(self, patience_seconds: float | None = None) -> EncoderClient | None:
+        """The client, or None when no host can be reached or started; `trouble` then says why.
+
+        Waits for a host that starts, for `patience_seconds` at most; None: until it is there.
+        """
+        if patience_seconds is not None and self._client is None:
+            connecting = self.warm_up()
+            connecting.join(patience_seconds)
+            if connecting.is_alive():
+                self.trouble = "The encoder is still starting; ask again in a moment."
+                return None
+            return self._client
         try:
             return self.client()
         except EncoderError as error:
             self.trouble = str(error)
             return None
 
-    def warm_up(self) -> None:
-        """Begin to connect, in the background."""
-        threading.Thread(target=self.client_if_any, name="mosearch-warm-up", daemon=True).start()
+    def warm_up(self) -> threading.Thread:
+        """Begin to connect, in the background, unless that is under way."""
+        with self._warming:
+            if self._warm_up is None or not self._warm_up.is_alive():
+                self._warm_up = threading.Thread(
+                    target=self.client_if_any, name="mosearch-warm-up", daemon=True
+                )
+                self._warm_up.start()
+            return self._warm_up
 
     def running_device(self) -> str:
         """Where a running host computes; empty if none runs.  Starts none."""

@@ -23,6 +23,7 @@ from mosearch.embedding import Embedder
 from mosearch.errors import (
     CancelledError,
     EncoderError,
+    ModelError,
     QueryError,
     SettingsError,
     StoreDamagedError,
@@ -40,6 +41,7 @@ from mosearch.types import (
     Depth,
     Filters,
     IndexReport,
+    ModelInfo,
     ParsedFile,
     Priority,
     SearchResult,
@@ -71,20 +73,21 @@ class Engine:
         linger_seconds: float | None = None,
         *,
         warm_up: bool = False,
+        patience_seconds: float | None = None,
     ) -> None:
         """Open, or begin, the index of `root`.
 
         `linger_seconds` is how long the encoder host is asked to stay for others after this engine is
         closed; None asks for the setting `idle_seconds`.  With `warm_up` the host is sought, and started
-        if need be, in the background: it loads while the store opens.
-        Raises `RootError`, `SettingsError`, `ModelError`, `StoreError`.
+        if need be, in the background: it loads while the store opens.  A question waits for a host that
+        starts, but only for `patience_seconds` if these are given, and is answered by words then.
+        A model that is missing or damaged is no error: answers are by words until it is there.
+        Raises `RootError`, `SettingsError`, `StoreError`.
         """
         self.root = workspace.resolve_root(root)
         self.settings = settings
-        self.model = encoder.model_info(settings.model)
-        self.first_exit = self._exit(settings.first_exit, self.model.first_exit, "first_exit")
-        self.index_exit = self._exit(settings.index_exit, self.model.index_exit, "index_exit")
-        self.rerank_exit = self._exit(settings.rerank_exit, self.model.rerank_exit, "rerank_exit")
+        self._patience_seconds = patience_seconds
+        self._find_model()
         workspace_dir = cache_dir() / "workspaces" / _folder_name(str(self.root), self.root.name)
         self.index_dir = workspace_dir / _CONTENT_VERSION
         key = workspace.repository_key(self.root)
@@ -104,6 +107,28 @@ class Engine:
         self._coverage: tuple[float, Coverage] | None = None
         self._last_use = 0.0
         self._recent: dict[str, None] = {}
+
+    @property
+    def activity(self) -> Activity:
+        """What the engine is doing just now."""
+        return self._activity
+
+    def _find_model(self) -> None:
+        settings = self.settings
+        self.trouble = ""
+        try:
+            self.model = encoder.model_info(settings.model)
+        except ModelError as error:
+            self.trouble = str(error)
+            self.model = ModelInfo(settings.model or "none", "none", 0, (), 0, 0, 0)
+        self.first_exit = self._exit(settings.first_exit, self.model.first_exit, "first_exit")
+        self.index_exit = self._exit(settings.index_exit, self.model.index_exit, "index_exit")
+        self.rerank_exit = self._exit(settings.rerank_exit, self.model.rerank_exit, "rerank_exit")
+        if self.first_exit > self.index_exit:
+            raise SettingsError(
+                f"`first_exit` is {self.first_exit}, deeper than `index_exit`, {self.index_exit}. "
+                "It comes first because it is cheaper: give one that is not deeper."
+            )
 
     def close(self) -> None:
         """Let go of the store and the encoder; may be called again."""
@@ -196,6 +221,8 @@ class Engine:
         )
 
     def _update(self, progress: Progress, cancel: Cancel, depth: Depth, lock_timeout: float) -> IndexReport:
+        if self.trouble:
+            self._find_model()
         with self._update_lock, self.store.writer_lock(timeout=lock_timeout):
             self._rules = workspace.IgnoreRules.load(self.root)
             done = indexer.reconcile(self.root, self.store, self.settings.max_file_bytes, progress, cancel)
@@ -222,6 +249,7 @@ class Engine:
         With `cancel`, waits for it and ends it early when that is raised; without, it goes on by itself.
         """
         self._drop_outdated()
+        self.store.note_model(self.model.fingerprint)
         if not self.store.maintenance_due():
             return
         process = self.store.start_optimizing()
@@ -230,6 +258,11 @@ class Engine:
                 process.terminate()
                 process.wait()
             time.sleep(_MAINTENANCE_POLL_S)
+
+    def clean(self) -> None:
+        """Drop the vectors of all models but this one, and what was replaced, now.  Raises `StoreError`."""
+        self.store.drop_other_models(self.model.fingerprint)
+        self.store.optimize()
 
     def _drop_outdated(self) -> None:
         """Delete what other versions of MoSEarch left, unless one may still be in use."""
@@ -429,6 +462,7 @@ class Engine:
             index_exit=self.index_exit,
             rerank_exit=self.rerank_exit,
             device=self._encoder.running_device(),
+            trouble=self.trouble or self._encoder.trouble,
             stats=self.store.stats(),
         )
 
@@ -465,7 +499,7 @@ class Engine:
         exits = {self.first_exit, self.index_exit} | ({self.rerank_exit} if rerank else set())
         return Searcher(
             index=Index(self.store, self.overlay, self.model.fingerprint),
-            encoder=self._encoder.client_if_any(),
+            encoder=self._encoder.client_if_any(self._patience_seconds),
             plan=plan(coverage, exits),
             rerank_exit=self.rerank_exit,
             rerank_budget_ms=self.settings.rerank_budget_ms,
@@ -519,7 +553,7 @@ class Engine:
             self.store = self._open_store()
 
     def _exit(self, wanted: int | None, default: int, name: str) -> int:
-        if wanted is None:
+        if wanted is None or not self.model.exits:
             return default
         if wanted not in self.model.exits:
             exits = ", ".join(map(str, self.model.exits))

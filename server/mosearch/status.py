@@ -63,6 +63,8 @@ class Status:
     rerank_exit: int
     device: str
     """Where the running encoder host computes; empty while none runs."""
+    trouble: str
+    """Why there are no vectors to be had just now; empty as far as is known."""
     stats: StoreStats
 
     def to_json(self) -> dict[str, object]:
@@ -92,6 +94,7 @@ class Status:
             "index_exit": self.index_exit,
             "rerank_exit": self.rerank_exit,
             "device": self.device,
+            "trouble": self.trouble,
             "bytes": self.stats.index_bytes + self.stats.vectors_bytes,
             "last_commit": self.stats.last_commit,
         }

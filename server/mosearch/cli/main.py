@@ -140,14 +140,19 @@ def similar(
 @_group.command()
 @_root_option
 @_json_option
-def index(root: Path, as_json: bool) -> None:
+@click.option("--deep", is_flag=True, help="Embed everything at the deepest exit, too.")
+@click.option("--clean", is_flag=True, help="Drop the vectors of models that are not in use.")
+def index(root: Path, as_json: bool, deep: bool, clean: bool) -> None:
     """Bring the index of a folder up to date."""
     from mosearch.cli import terminal
     from mosearch.resident.requests import report_json
+    from mosearch.types import Depth
 
     with _open(root) as engine:
         with _progress(as_json) as progress:
-            report = engine.update(progress)
+            report = engine.update(progress, depth=Depth.DEEP if deep else Depth.INDEX)
+        if clean:
+            engine.clean()
         if as_json:
             click.echo(json.dumps(report_json(report)))
         else:

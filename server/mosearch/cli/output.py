@@ -21,11 +21,21 @@ def print_hits(root: Path, answer: Mapping[str, Any]) -> None:
     else:
         for hit in hits:
             click.echo(_line(hit))
+    if depth := answer.get("depth"):
+        click.echo(f"mosearch: {_shallow(depth)}", err=True)
     for warning in dict.fromkeys((answer.get("warning"), answer["index"].get("warning"))):
         if warning:
             click.echo(f"mosearch: {warning}", err=True)
     if not hits:
         click.echo("Nothing found.", err=True)
+
+
+def _shallow(depth: Mapping[str, Any]) -> str:
+    by = "words only" if depth["exit"] is None else f"exit {depth['exit']}"
+    return (
+        f"Answered by {by}: {depth['pending']:,} texts still lack a vector at the index exit. "
+        "Ask again later for better answers, or run `mosearch index` now."
+    )
 
 
 def _line(hit: Mapping[str, Any]) -> str:

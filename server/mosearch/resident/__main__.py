@@ -36,15 +36,18 @@ def _serve(root: Path, address: Path) -> None:
         _log.info("not needed: %s is served already", root)
         return
     from mosearch.engine import Engine
+    from mosearch.resident.deepening import Deepening
 
     settings = load_settings(root)
     with right, Engine(root, settings, warm_up=True) as engine:
-        resident = Resident(engine, address, right, gives_way=True)
+        deepening = Deepening(engine)
+        resident = Resident(engine, address, right, gives_way=True, answered=deepening.wake)
         try:
             _log.info("serving %s", root)
             _log.info("leaving %s: %s", root, resident.wait(settings.idle_seconds))
         finally:
             resident.close()
+            deepening.stop()
 
 
 def _options() -> argparse.Namespace:

@@ -81,6 +81,8 @@ def result_json(result: SearchResult, report: IndexReport) -> Answer:
         "timing_ms": dict(result.timing_ms),
         "index": report_json(report),
     }
+    if result.pending:
+        found["depth"] = {"exit": result.exit, "pending": result.pending}
     if result.warning:
         found["warning"] = result.warning
     return found
@@ -119,9 +121,11 @@ def _hit_json(hit: Hit) -> Answer:
 
 
 def _refresh(engine: Engine, progress: Progress, cancel: Cancel) -> IndexReport:
-    """Update before answering; while another process does so, answer from what there is and say so."""
+    """Update as far as answering needs; while another process does so, answer from what there is."""
+    from mosearch.types import Depth
+
     try:
-        return engine.update(progress, cancel)
+        return engine.update(progress, cancel, depth=Depth.FIRST)
     except StoreLockedError as error:
         return engine.report(warning=f"Answers may miss the latest changes: {error}")
 

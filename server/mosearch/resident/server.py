@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,13 +72,24 @@ def take_over(engine: Engine) -> Resident | None:
 class Resident:
     """Answers for one engine on a private socket, each connection in a thread of its own."""
 
-    def __init__(self, engine: Engine, file: Path, right: BaseFileLock, *, gives_way: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        file: Path,
+        right: BaseFileLock,
+        *,
+        gives_way: bool,
+        answered: Callable[[], None] | None = None,
+    ) -> None:
         """`right` comes from `claim`.  With `gives_way` it leaves when another process asks for its place.
+
+        `answered` is called after each answer.
 
         Raises OSError when it cannot listen.
         """
         self._engine = engine
         self._file = file
+        self._answered = answered
         self._right = right
         self._gives_way = gives_way
         self._asked_to_leave = False
@@ -94,12 +106,16 @@ class Resident:
             time.sleep(_CHECK_SECONDS)
             if self._asked_to_leave:
                 return "an editor answers for this workspace now"
-            if not self._running and time.monotonic() - self._last_used > idle_seconds:
+            if not self._is_busy() and time.monotonic() - self._last_used > idle_seconds:
                 return f"unused for {idle_seconds:g} s"
             if ipc.read_address(self._file) != self._address:
                 return "the address was removed or taken over"
             if not self._engine.root.is_dir():
                 return f"{self._engine.root} is gone"
+
+    def _is_busy(self) -> bool:
+        """Whether somebody waits for an answer, or the index is on the way to the depth all questions use."""
+        return self._running > 0 or self._engine.activity.stage in ("first", "embed")
 
     def close(self) -> None:
         # Another process may have taken our place; then these names are no longer ours to remove.
@@ -136,6 +152,8 @@ class Resident:
             with self._lock:
                 self._running -= 1
                 self._last_used = time.monotonic()
+            if self._answered is not None:
+                self._answered()
 
 
 class _Call:

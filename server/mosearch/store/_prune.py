@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import numpy as np
 
 from mosearch.store._chunks import ChunksTable
 from mosearch.store._files import FilesTable
@@ -17,9 +21,12 @@ from mosearch.store._tables import Tables, connect
 from mosearch.store._vectors import SECONDS_PER_DAY
 
 _USERS = "users"
+_MODELS = "models"
 _LEAST_AGE_DAYS = 30
-"""Young vectors stay: branches are switched back to, and deletions undone."""
+"""Young vectors stay: branches are switched back to, deletions undone, models tried and compared."""
 _MOST_UNUSED_SHARE = 0.5
+_FEW_UNUSED = 10_000
+"""Fewer take some megabytes at most: nothing is gained by dropping them."""
 
 
 def register(index_dir: Path, vectors_dir: Path) -> None:
@@ -32,21 +39,61 @@ def register(index_dir: Path, vectors_dir: Path) -> None:
         note.write_bytes(path.encode("utf-8", "surrogateescape"))
 
 
+def note_model(vectors_dir: Path, key: str) -> None:
+    """Notes that a model is in use today; `key` names its tables."""
+    note = vectors_dir / _MODELS / key
+    with suppress(OSError):  # a read-only index is used all the same
+        if not note.exists() or time.time() - note.stat().st_mtime > SECONDS_PER_DAY:
+            make_private(note.parent)
+            note.touch()
+
+
+def drop_models(tables: Tables, vectors_dir: Path, kept: Collection[str], least_age_days: float) -> int:
+    """Removes the tables of models not in `kept` that nobody used for so long; returns how many."""
+    dropped = 0
+    for key, exit in tables.vectors.all():
+        note = vectors_dir / _MODELS / key
+        if key in kept:
+            continue
+        if not note.exists():
+            note_model(vectors_dir, key)
+        if time.time() - note.stat().st_mtime >= least_age_days * SECONDS_PER_DAY:
+            tables.vectors.drop(key, exit)
+            dropped += 1
+    return dropped
+
+
 def prune(tables: Tables, vectors_dir: Path) -> int:
-    """Deletes old vectors of unused digests where they are many; returns how many were unused."""
-    own = len(tables.chunks.live_digests(None, tables.files.snapshot()))
+    """Deletes vectors of unused digests where they are many, the oldest first; returns how many."""
+    drop_models(tables, vectors_dir, (), _LEAST_AGE_DAYS)
+    own = len(np.unique(tables.chunks.live_keys(tables.files.snapshot())))
     crowded = [t for t in tables.vectors.all().values() if t.rows() > (1 + _MOST_UNUSED_SHARE) * own]
     if not crowded:
         return 0
     live = _live_digests(vectors_dir)
-    day = int(time.time()) // SECONDS_PER_DAY - _LEAST_AGE_DAYS
+    today = int(time.time()) // SECONDS_PER_DAY
     total = 0
     for table in crowded:
-        unused = table.all_digests() - live
-        if len(unused) > _MOST_UNUSED_SHARE * len(live):
-            table.delete_older(sorted(unused), day)
-            total += len(unused)
+        unused = [(digest, day) for digest, day in table.days() if digest not in live]
+        surplus = _surplus(unused, len(live), today)
+        table.delete(sorted(surplus))
+        total += len(surplus)
     return total
+
+
+def _surplus(unused: Sequence[tuple[bytes, int]], live: int, today: int) -> list[bytes]:
+    """Which of the unused (digest, day) may go.
+
+    Few of them stay, many stay for a month.  As many as are in use, or more, are thinned out to half
+    of that whatever their age: the disk is not for texts that nobody has any more.
+    """
+    most = max(live, _FEW_UNUSED)
+    if len(unused) <= _MOST_UNUSED_SHARE * live:
+        return []
+    if len(unused) <= most:
+        return [digest for digest, day in unused if day < today - _LEAST_AGE_DAYS]
+    newest_first = sorted(unused, key=lambda item: -item[1])
+    return [digest for digest, _ in newest_first[int(_MOST_UNUSED_SHARE * most) :]]
 
 
 def _live_digests(vectors_dir: Path) -> set[bytes]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mosearch.errors import StoreLockedError
+from mosearch.errors import StoreError, StoreLockedError
 from mosearch.globs import matching
 from mosearch.store._failures import translated
 from mosearch.store._folders import folder_bytes, make_private, tables_folder
@@ -57,7 +57,7 @@ class Store:
     ) -> None:
         self.index_dir = index_dir
         self.vectors_dir = vectors_dir
-        self._tables = tables
+        self._open_tables: Tables | None = tables
         self._writer = writer
         self._vectors_lock = ProcessLock(vectors_dir / "vectors.lock")
         self._coverage = coverage
@@ -82,8 +82,8 @@ class Store:
             return cls(index_dir, vectors_dir, tables, writer, CoverageCounter(tables))
 
     def close(self) -> None:
-        """Lets go of the tables; the Store must not be used any more."""
-        del self._tables
+        """Lets go of the tables: whatever is asked from now on raises StoreError."""
+        self._open_tables = None
 
     def __enter__(self) -> Store:
         return self
@@ -92,6 +92,13 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def _tables(self) -> Tables:
+        tables = self._open_tables
+        if tables is None:
+            raise StoreError(f"The index in {self.index_dir} has been closed.")
+        return tables
 
     @property
     def generation(self) -> str:
@@ -344,6 +351,21 @@ class Store:
             )
             return True
         return False
+
+    def note_model(self, fingerprint: str) -> None:
+        """Says that a model is in use: its vectors are dropped when nobody says so for a month."""
+        from mosearch.store import _prune
+        from mosearch.store._vectors import table_key
+
+        _prune.note_model(self.vectors_dir, table_key(fingerprint))
+
+    def drop_other_models(self, fingerprint: str) -> int:
+        """Removes the vectors of all models but one; returns the number of tables removed."""
+        from mosearch.store import _prune
+        from mosearch.store._vectors import table_key
+
+        with self._writing_vectors(_TIMEOUT):
+            return _prune.drop_models(self._tables, self.vectors_dir, {table_key(fingerprint)}, 0)
 
     def start_optimizing(self, ann_rows: int = _ANN_ROWS) -> subprocess.Popen[bytes]:
         """Begin `optimize` in a process of its own and of low priority, which outlives this one.

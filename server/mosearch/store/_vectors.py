@@ -101,10 +101,14 @@ class VectorTable:
     def fragments(self) -> int:
         return int(self._table.stats()["fragment_stats"]["num_fragments"])
 
-    def delete_older(self, digests: Sequence[bytes], day: int) -> None:
-        """Deletes those of `digests` that were added before `day` (days since the epoch)."""
+    def days(self) -> list[tuple[bytes, int]]:
+        """Each digest and when it was added, in days since the epoch."""
+        rows = self._table.search().select(["digest", "day"]).limit(None).to_arrow()
+        return list(zip(rows.column("digest").to_pylist(), rows.column("day").to_pylist(), strict=True))
+
+    def delete(self, digests: Sequence[bytes]) -> None:
         for part in _parts(list(digests)):
-            self._table.delete(f"{in_digests('digest', part)} AND day < {day}")
+            self._table.delete(in_digests("digest", part))
 
     def optimize(self, **options: Any) -> None:
         self._table.optimize(**options)
@@ -161,6 +165,13 @@ class VectorTables:
             if found and table is not None:
                 tables[found[1], int(found[2])] = table
         return tables
+
+    def drop(self, key: str, exit: int) -> None:
+        """Removes a table of `all` with everything in it."""
+        name = f"vectors_{key}_{exit}"
+        with self._mutex:
+            self._open.pop(name, None)
+        shutil.rmtree(self._folder / f"{name}.lance", ignore_errors=True)
 
     def _create(self, name: str, dim: int) -> VectorTable:
         shutil.rmtree(self._folder / f"{name}.lance", ignore_errors=True)
