@@ -1,4 +1,4 @@
-"""A plain LSP client for tests: sends what it is told to, right or wrong, and keeps all that comes back."""
+"""A plain LSP client for tests: sends what it is told to, right or wrong, and keeps what comes back."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Client:
 
     def ready(self) -> None:
         """Wait until all folders are indexed."""
-        self.until(lambda: all(folder["state"] == "ready" for folder in self.folders()))
+        self.until(lambda: {folder["state"] for folder in self.folders()} == {"ready"})
 
     def open(self, path: Path, text: str, language: str = "python") -> str:
         document = {"uri": path.as_uri(), "languageId": language, "version": 1, "text": text}

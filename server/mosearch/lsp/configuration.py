@@ -50,7 +50,9 @@ def read_options(given: object) -> Options:
             f"initializationOptions: `similarResults` must be server or client, not {shower!r}."
         )
     token = str(values.pop("token", ""))
-    return Options(read_values(values), token, notify, shower)
+    # Clients that send all of their configuration as options put ours into our section.
+    section = read_values(values.pop(SECTION, {}))
+    return Options({**section, **read_values(values)}, token, notify, shower)
 
 
 def read_values(section: object) -> dict[str, Any]:

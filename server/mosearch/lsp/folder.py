@@ -30,6 +30,9 @@ _RETRY_S = 2.0
 # An editor that is closed leaves nothing running, but one that is only restarted finds its host.
 _LINGER_S = 1.0
 
+# An engine that was replaced is closed when no request can use it any more.
+_RETIRE_S = 10.0
+
 # Settings that hold from the next request on; for any other the engine is opened anew.
 _AT_ONCE = frozenset(
     {
@@ -234,7 +237,11 @@ class Folder:
             self._have_tried()
             self.buffers.show_again()
             self._resident = take_over(engine) if engine.settings.resident else None
-        if old is not None:
+        if old is not None and engine is not None:
+            retire = threading.Timer(_RETIRE_S, old.close)
+            retire.daemon = True
+            retire.start()
+        elif old is not None:
             old.close()
 
     def _complain(self, trouble: MosearchError) -> None:

@@ -48,6 +48,7 @@ async def _initialized(ls: Server, _params: lsp.InitializedParams) -> None:
     await settings.pull(ls, folders)
     for root, uri in folders.items():
         ls.open_folder(root, uri, watch=not _client_watches(ls))
+    ls.started.set()
     await _register(ls)
 
 

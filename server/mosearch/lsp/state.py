@@ -50,6 +50,8 @@ class Server(LanguageServer):
         """What a TCP client must give as `initializationOptions.token`; empty over stdio."""
         self.admitted = False
         """Whether the client gave the token.  Until then no folder is opened, so nothing can be asked."""
+        self.started = asyncio.Event()
+        """Set when the folders that the client began with are being opened."""
         self.outlines = Outlines()
         self.channels: dict[str, asyncio.Task[Any]] = {}
         self.background: set[asyncio.Task[Any]] = set()
