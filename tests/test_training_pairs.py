@@ -27,9 +27,9 @@ from mosearch.training.leaks import keys
 from mosearch.training.model import fit_heads, new_student, ridge, set_token_weights
 from mosearch.training.packing import batches, pack, padded, read_pack, write_pack
 from mosearch.training.pairs import Mix, Pair, cross_pairs, make_pair
-from mosearch.training.recipe import Recipe
+from mosearch.training.recipe import ModelSettings, Recipe, TrainSettings
 from mosearch.training.teachers import read_texts, teach, write_texts
-from mosearch.training.train import CHECKPOINT, log_lines, train
+from mosearch.training.train import CHECKPOINT, TABLE, log_lines, train
 from mosearch.training.triplets import triplet_pairs
 
 PYTHON = """\
@@ -209,7 +209,7 @@ def test_ridge_recovers_a_linear_map() -> None:
 
 
 def test_the_untrained_student_ends_where_its_base_does() -> None:
-    student = new_student("all-MiniLM-L6-v2", (0, 1, 6), 1, 6, "x").eval()
+    student = new_student(ModelSettings(exits={"0": 1.0, "1": 1.0, "6": 1.0}, index_exit=1)).eval()
     base = load("all-MiniLM-L6-v2", device="cpu", dtype=torch.float32)
     (ids,) = tokenizer_of(Recipe())(["sort a list"], "query")
     with torch.no_grad():
@@ -306,6 +306,40 @@ def test_training_makes_the_exits_better(tiny_base: Path, tmp_path: Path) -> Non
     assert log[-1]["loss"] < 0.7 * log[0]["loss"]
 
 
+def test_a_table_is_trained_before_the_layers_and_left_alone_after(tiny_base: Path, tmp_path: Path) -> None:
+    packed = pack(_pairs(48), tokenizer_of(Recipe()), 12, 24)
+    values: dict[str, dict[str, object]] = {
+        "model": {
+            "base": str(tiny_base),
+            "teacher": str(tiny_base),
+            "exits": {"0": 1.0, "1": 1.0, "2": 1.0},
+            "table_dim": 8,
+        },
+        "train": {"batch": 6, "fit_texts": 40, "threads": 1, "shallow": 1, "deep_every": 2},
+    }
+    recipe = replace(_recipe(values, epochs=1.0), table=TrainSettings(batch=12, fit_texts=40, epochs=2.0))
+    final = load_model(train(packed, recipe, tmp_path / "run"))
+    first = load_model(tmp_path / "run" / TABLE / "final")
+    start = load_model(tmp_path / "run" / TABLE / "at-000")
+    assert final.config.table_dim == 8 and [e.stacked for e in final.config.exits] == [True, True, False]
+    before, middle, after = (dict(model.state_dict()) for model in (start, first, final))
+    changed = {name for name in before if not torch.equal(before[name], middle[name])}
+    assert changed == {"table.weight", "exits.0.head.weight", "exits.0.head.bias", "exits.0.token_logit"}
+    assert all(torch.equal(middle[name], after[name]) for name in changed)
+    assert not torch.equal(middle["backbone.layers.1.up.weight"], after["backbone.layers.1.up.weight"])
+
+
+def test_steps_without_teacher_vectors_learn_from_pairs_alone() -> None:
+    left, right = ({layer: _unit(6, 8, 2 * layer + side) for layer in (0, 1)} for side in (0, 1))
+    weights = losses.Weights(contrastive=0.0, aligned=1.0)
+    loss = losses.total_loss(left, right, None, {0: 1.0, 1: 1.0, 2: 1.0}, weights, 20.0, False)
+    assert float(loss) == 0.0
+    taught = losses.total_loss(
+        left, right, (left[0], right[0]), {0: 1.0, 1: 0.0, 2: 1.0}, weights, 20.0, False
+    )
+    assert float(taught) == pytest.approx(0.0, abs=1e-4)
+
+
 def test_less_than_a_batch_is_refused(tiny_base: Path, tmp_path: Path) -> None:
     packed = pack(_pairs(3), tokenizer_of(Recipe()), 16, 32)
     values: dict[str, dict[str, object]] = {
@@ -349,7 +383,8 @@ def test_a_larger_teacher_is_read_from_a_file(tiny_base: Path, tmp_path: Path) -
 
 def test_heads_are_fitted_to_the_teacher(tiny_base: Path) -> None:
     packed = pack(_pairs(144), tokenizer_of(Recipe()), 16, 32)
-    student = new_student(str(tiny_base), (0, 1, 2), 1, 2, "x")
+    exits = {"0": 1.0, "1": 1.0, "2": 1.0}
+    student = new_student(ModelSettings(base=str(tiny_base), exits=exits, index_exit=1, rerank_exit=2))
     teacher = load_model(tiny_base)
     set_token_weights(student, packed)
 
@@ -360,7 +395,7 @@ def test_heads_are_fitted_to_the_teacher(tiny_base: Path) -> None:
             return min(float((student(ids, mask)[exit_] * taught).sum(1).mean()) for exit_ in (0, 1))
 
     before = agreement()
-    fit_heads(student, teacher, packed, range(len(packed.lengths)))
+    fit_heads(student, teacher, packed, range(len(packed.lengths)), (0, 1))
     assert agreement() > max(0.9, before + 0.1)
 
 

@@ -31,7 +31,7 @@ ARCHITECTURES = ("bert", "starcoder2")
 # These may change without changing any vector.
 _NOT_IN_VECTORS = ("name", "licence", "index_exit", "rerank_exit")
 # These came later: unless they are used, fingerprints are what they were without them.
-_LATER = ("kv_heads", "rope_theta", "head_activation", "suffix", "norm")
+_LATER = ("kv_heads", "rope_theta", "head_activation", "suffix", "norm", "stacked", "table_dim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class ExitConfig:
     applied to every token before pooling."""
     norm: bool = False
     """Whether the stack's final LayerNorm comes first; only `starcoder2` has one."""
+    stacked: bool = False
+    """Whether the linear head also reads, after what its own exit pooled, what all shallower exits pooled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class ModelConfig:
     """Heads of keys and values, each shared by `heads / kv_heads` query heads; 0: as many as `heads`."""
     rope_theta: float = 10000.0
     """Base of the rotary position embedding; `bert` has none."""
+    table_dim: int = 0
+    """Width of a token table of its own that exit 0 reads; 0: it reads the backbone's token embeddings."""
     head_activation: Activation = "leaky_relu"
     """Of heads of the kind `mlp`; `leaky_relu` has slope 0.01."""
     licence: str = ""
@@ -94,6 +98,15 @@ class ModelConfig:
     @property
     def exit_layers(self) -> tuple[int, ...]:
         return tuple(sorted(e.layer for e in self.exits))
+
+    def pooled_width(self, layer: int) -> int:
+        """Numbers that the pooled state of a layer has."""
+        return self.table_dim if layer == 0 and self.table_dim else self.hidden_size
+
+    def head_inputs(self, exit_config: ExitConfig) -> tuple[int, ...]:
+        """Layers whose pooled states an exit's head reads, its own first."""
+        below = (layer for layer in reversed(self.exit_layers) if layer < exit_config.layer)
+        return (exit_config.layer, *(below if exit_config.stacked else ()))
 
     def up_to(self, layer: int) -> ModelConfig:
         """The same model without what lies deeper than `layer`, which must be one of its exits."""
@@ -215,6 +228,8 @@ def _bert_problem(config: ModelConfig) -> str | None:
         return "bert has as many kv_heads as heads"
     if any(e.norm for e in config.exits):
         return "bert has no final norm to apply at an exit"
+    if type(config.table_dim) is not int or config.table_dim < 0:
+        return f"table_dim must be a whole number that is not negative, not {config.table_dim!r}"
     return None
 
 
@@ -227,6 +242,8 @@ def _exit_problem(config: ModelConfig) -> str | None:
             return f"exit {e.layer!r} is no layer between 0 and {config.layers}"
         if e.pooling not in get_args(Pooling) or e.head not in get_args(Head):
             return f"exit {e.layer} has an unknown pooling {e.pooling!r} or head {e.head!r}"
+        if e.stacked and e.head != "linear":
+            return f"exit {e.layer} is stacked, which only a linear head can be"
         if e.head == "identity" and config.dim != config.hidden_size:
             return f"exit {e.layer} has no head, so dim must equal hidden_size"
         if e.head == "mlp" and config.head_activation not in get_args(Activation):

@@ -32,7 +32,9 @@ class MultiExitEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = _BACKBONES[config.architecture](config)
+        self.table = nn.Embedding(config.vocab_size, config.table_dim) if config.table_dim else None
         self.exits = nn.ModuleDict({str(e.layer): Exit(config, e) for e in config.exits})
+        self._reads = {e.layer: config.head_inputs(e) for e in config.exits}
 
     def forward(
         self, input_ids: Tensor, mask: Tensor, exits: Collection[int] | None = None
@@ -48,8 +50,27 @@ class MultiExitEncoder(nn.Module):
             # Nothing that another token's last layer or head would give is looked at.
             states = self.backbone(input_ids, mask, layers, last_token(mask))
             return {layer: head.project(states[layer]) for layer, head in heads.items()}
-        hidden = self.backbone(input_ids, mask, layers)
-        return {layer: head(hidden[layer], input_ids, mask) for layer, head in heads.items()}
+        needed = sorted({read for layer in layers for read in self._reads[layer]})
+        hidden = self._states(input_ids, mask, needed)
+        whole = [layer for layer in layers if heads[layer].projects_tokens]
+        found = {layer: heads[layer].projected(hidden[layer], input_ids, mask) for layer in whole}
+        pooled = {
+            layer: self._exit(layer).pool(hidden[layer], input_ids, mask)
+            for layer in needed
+            if layer not in whole
+        }
+        for layer in layers:
+            if layer not in found:
+                found[layer] = heads[layer].project(torch.cat([pooled[n] for n in self._reads[layer]], dim=1))
+        return found
+
+    def _states(self, ids: Tensor, mask: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
+        """Hidden states [b, t, width] by layer; those of layer 0 come from the table, where there is one."""
+        read = [layer for layer in layers if layer or self.table is None]
+        found: dict[int, Tensor] = self.backbone(ids, mask, read) if read else {}
+        if self.table is not None and 0 in layers:
+            found[0] = self.table(ids)
+        return found
 
     def _exit(self, layer: int) -> Exit:
         found = self.exits[str(layer)]
@@ -63,10 +84,11 @@ class Exit(nn.Module):
     def __init__(self, config: ModelConfig, exit_config: ExitConfig) -> None:
         super().__init__()
         self.pools_last = exit_config.pooling == "last"
-        self._projects_tokens = exit_config.head == "mlp" and not self.pools_last
+        self.projects_tokens = exit_config.head == "mlp" and not self.pools_last
         self.head: nn.Module = nn.Identity()
         if exit_config.head == "linear":
-            self.head = nn.Linear(config.hidden_size, config.dim)
+            width = sum(map(config.pooled_width, config.head_inputs(exit_config)))
+            self.head = nn.Linear(width, config.dim)
         elif exit_config.head == "mlp":
             self.head = nn.Sequential(
                 Linear(config.hidden_size, config.hidden_size),
@@ -77,16 +99,18 @@ class Exit(nn.Module):
         if exit_config.pooling == "token_weighted":
             self.token_logit = nn.Parameter(zeros(config.vocab_size))
 
-    def forward(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-        """`hidden` [b, t, hidden_size] to L2-normalised float32 [b, dim]."""
+    def pool(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """`hidden` [b, t, width] to float32 [b, width]."""
         if self.pools_last:
-            return self.project(hidden[torch.arange(len(hidden), device=hidden.device), last_token(mask)])
-        if self._projects_tokens:
-            return F.normalize(self._mean(self.head(hidden.float()), ids, mask), dim=1)
-        return self.project(self._mean(hidden, ids, mask))
+            return hidden[torch.arange(len(hidden), device=hidden.device), last_token(mask)].float()
+        return self._mean(hidden, ids, mask)
+
+    def projected(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """`hidden` [b, t, hidden_size] to L2-normalised float32 [b, dim], each token through the head."""
+        return F.normalize(self._mean(self.head(hidden.float()), ids, mask), dim=1)
 
     def project(self, pooled: Tensor) -> Tensor:
-        """[b, hidden_size] to L2-normalised float32 [b, dim]."""
+        """[b, width of all that the head reads] to L2-normalised float32 [b, dim]."""
         return F.normalize(self.head(pooled.float()).float(), dim=1)
 
     def _mean(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The pipeline's steps as commands: harvest, extract, pack, (teach,) train, export.
+"""The pipeline's steps as commands: harvest, extract, (solutions,) pack, (teach,) train, export.
 
 All data lies in one work folder: `raw/` (archives, their manifest), `functions/`, `pairs.safetensors` and
 `texts.jsonl.gz` (what is trained on), `heldout.jsonl`, `corpus.json` (counts, licences), `run/`, `export/`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import distributions
 from itertools import islice
@@ -19,13 +20,14 @@ import click
 from mosearch.encoder.models import find_model, load_config
 from mosearch.mose.tokens import TextTokenizer
 from mosearch.training import corpus as corpora
-from mosearch.training import functions, leaks
+from mosearch.training import functions, leaks, solutions
 from mosearch.training.corpus import Corpus
 from mosearch.training.export import export
 from mosearch.training.harvest import harvest, read_manifest, read_sources
 from mosearch.training.packing import pack, read_pack, write_pack
 from mosearch.training.pairs import KINDS, Pair, cross_pairs, make_pair
 from mosearch.training.recipe import Recipe, read_recipe, read_toml
+from mosearch.training.solutions import Solution
 from mosearch.training.teachers import read_texts, teach, write_texts
 from mosearch.training.train import FINAL, train
 from mosearch.training.triplets import triplet_pairs
@@ -35,6 +37,7 @@ RECIPE = Path(__file__).with_name("recipe.toml")
 PAIRS_FILE = "pairs.safetensors"
 HELD_OUT_FILE = "heldout.jsonl"
 CORPUS_FILE = "corpus.json"
+SOLUTIONS = "solutions"
 TEXTS_FILE = "texts.jsonl.gz"
 TEACHER_FILE = "teacher.safetensors"
 
@@ -78,6 +81,17 @@ def extract_command(work: Path, installed: bool, limit: int | None) -> None:
         click.echo(f"{header.manager} {header.package}: {header.functions} functions")
 
 
+@training_group.command("solutions")
+@_work
+@click.option("--packages", type=_FILE, default=PACKAGE_LIST, show_default="the bundled model's")
+@click.option("--clones", type=_FOLDER, required=True, help="Folder of local clones, each called OWNER+NAME.")
+def solutions_command(work: Path, packages: Path, clones: Path) -> None:
+    """Read repositories that solve the same tasks in many languages.  Repeat to go on."""
+    sources = solutions.read_sources(read_toml(packages))
+    for name, count in solutions.extract(sources, clones, work / SOLUTIONS):
+        click.echo(f"{name}: {count} solutions")
+
+
 @training_group.command("pack")
 @_work
 @_recipe
@@ -97,14 +111,17 @@ def pack_command(
     files = sorted((work / "functions").glob("*.gz"))
     chosen = corpora.choose(corpora.read_all(files), forbidden, recipe.limits, recipe.seed)
     pairs = make_pairs(chosen, recipe)
+    solved = list(solutions.read(sorted((work / SOLUTIONS).glob("*.gz"))))
+    per_task = (recipe.pack.task_texts, recipe.pack.task_crosses)
+    pairs += solutions.pairs(solved, forbidden, per_task, recipe.seed)
     if triplets:
         pairs += triplet_pairs(triplets, forbidden)
-        Random(recipe.seed).shuffle(pairs)
+    Random(recipe.seed).shuffle(pairs)
     packed = pack(pairs, tokenizer_of(recipe), recipe.pack.text_tokens, recipe.pack.code_tokens)
     write_pack(packed, work / PAIRS_FILE, {"seed": recipe.seed})
     write_texts((text for pair in pairs for text in (pair.left, pair.right)), work / TEXTS_FILE)
     write_held_out(chosen, recipe.limits.held_out_queries, work / HELD_OUT_FILE)
-    notes = corpus_notes(chosen, pairs)
+    notes = corpus_notes(chosen, pairs, solved)
     (work / CORPUS_FILE).write_text(json.dumps(notes, indent=1), encoding="utf-8")
     click.echo(json.dumps({key: value for key, value in notes.items() if key != "packages"}, indent=1))
 
@@ -158,7 +175,7 @@ def tokenizer_of(recipe: Recipe) -> TextTokenizer:
     return TextTokenizer(folder, replace(config, split_identifiers=True))
 
 
-def corpus_notes(corpus: Corpus, pairs: list[Pair]) -> dict[str, object]:
+def corpus_notes(corpus: Corpus, pairs: list[Pair], solved: Sequence[Solution] = ()) -> dict[str, object]:
     """Counts and licences, as the model card states them."""
     return {
         "functions": dict(corpus.counts),
@@ -169,6 +186,7 @@ def corpus_notes(corpus: Corpus, pairs: list[Pair]) -> dict[str, object]:
         "licences": dict(
             Counter(header.licence or "not declared" for header in corpus.packages).most_common(40)
         ),
+        "solutions": dict(Counter(f"{one.repository} ({one.licence})" for one in solved)),
         "packages": [asdict(header) for header in corpus.packages],
     }
 

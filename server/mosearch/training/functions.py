@@ -27,7 +27,7 @@ LANGUAGES = frozenset(
 MAX_PER_PACKAGE = 1500
 """Functions kept of one package: so many of a few large ones would drown the others."""
 
-_KINDS = (SymbolKind.FUNCTION, SymbolKind.METHOD, SymbolKind.CONSTRUCTOR)
+KINDS = (SymbolKind.FUNCTION, SymbolKind.METHOD, SymbolKind.CONSTRUCTOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _write(
 
 
 def _function(chunk: Chunk) -> Function | None:
-    if chunk.kind not in _KINDS or chunk.parts > 1:
+    if chunk.kind not in KINDS or chunk.parts > 1:
         return None
     code = without_docstring(chunk.text, chunk.docstring)
     if not wanted_function(chunk.symbol, code):

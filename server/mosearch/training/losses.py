@@ -27,32 +27,53 @@ class Weights:
     """Times the two above, for all exits but the deepest."""
     deepest: float = 0.5
     """Distillation of the shallower exits from the deepest one."""
+    aligned: float = 0.0
+    """Cosine distance of all exits but the deepest to the frozen teacher's own embeddings: it asks more of a
+    shallow exit than similarities do, and needs no batch to say it."""
+
+
+Sides = tuple[Tensor, Tensor]
 
 
 def total_loss(
     left: Mapping[int, Tensor],
     right: Mapping[int, Tensor],
-    teacher: tuple[Tensor, Tensor],
+    teacher: Sides | None,
     exit_weights: Mapping[int, float],
     weights: Weights,
     scale: float,
     is_code: bool,
 ) -> Tensor:
-    """Weighted sum over exits.  All embeddings are float32 [n, dim] and L2-normalised."""
-    twins = false_negatives(*teacher)
-    frozen = similarities(*teacher, scale)
-    deepest = max(left)
-    targets = similarities(left[deepest].detach(), right[deepest].detach(), scale)
+    """Weighted sum over the exits present.  All embeddings are float32 [n, dim] and L2-normalised.
+
+    Without a teacher, exits learn from the pairs and from the deepest exit alone.
+    """
+    deepest = max(exit_weights)
+    own = (left[deepest].detach(), right[deepest].detach()) if deepest in left else None
+    judge = teacher or own
+    twins = false_negatives(*judge) if judge else None
+    frozen = similarities(*teacher, scale) if teacher else None
+    targets = similarities(*own, scale) if own else None
     frozen_weight = weights.frozen_code if is_code else weights.frozen_text
-    total = left[deepest].new_zeros(())
-    for exit_, weight in exit_weights.items():
+    total = left[min(left)].new_zeros(())
+    for exit_ in left:
         mine = similarities(left[exit_], right[exit_], scale)
-        keep = frozen_weight * (1.0 if exit_ == deepest else weights.frozen_shallow)
-        loss = weights.contrastive * contrastive(mine[0], twins) + keep * divergence(frozen, mine)
+        loss = weights.contrastive * contrastive(mine[0], twins)
+        if frozen:
+            keep = frozen_weight * (1.0 if exit_ == deepest else weights.frozen_shallow)
+            loss = loss + keep * divergence(frozen, mine)
         if exit_ != deepest:
-            loss = loss + weights.deepest * divergence(targets, mine)
-        total = total + weight * loss
-    return total / sum(exit_weights.values())
+            loss = loss + (weights.deepest * divergence(targets, mine) if targets else 0.0)
+            if teacher and weights.aligned:
+                loss = loss + weights.aligned * distance((left[exit_], right[exit_]), teacher)
+        total = total + exit_weights[exit_] * loss
+    return total / sum(exit_weights[exit_] for exit_ in left)
+
+
+def distance(mine: Sides, teacher: Sides) -> Tensor:
+    """Mean cosine distance of both sides' embeddings to the teacher's."""
+    parts = [1 - (own * goal).sum(1).mean() for own, goal in zip(mine, teacher, strict=True)]
+    return torch.stack(parts).mean()
 
 
 def similarities(left: Tensor, right: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -62,9 +83,9 @@ def similarities(left: Tensor, right: Tensor, scale: float) -> tuple[Tensor, Ten
     return scale * left @ right.T, within.masked_fill(own, -1e4)
 
 
-def contrastive(logits: Tensor, twins: Tensor) -> Tensor:
+def contrastive(logits: Tensor, twins: Tensor | None) -> Tensor:
     """Symmetric cross entropy with the right answers on the diagonal; `twins` [n, n] are no wrong answers."""
-    logits = logits.masked_fill(twins, -1e4)
+    logits = logits if twins is None else logits.masked_fill(twins, -1e4)
     answers = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, answers) + F.cross_entropy(logits.T, answers)) / 2
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
@@ -16,51 +16,60 @@ from mosearch.encoder.models import TOKENIZER_FILE, find_model
 from mosearch.mose import MultiExitEncoder, load_model, save_model
 from mosearch.mose.model import Exit
 from mosearch.training.packing import Pack, padded
+from mosearch.training.recipe import ModelSettings
+
+_FRAME = (101, 102)
+"""Ids of BERT's [CLS] and [SEP]."""
 
 
-def new_student(
-    base: str, exits: Sequence[int], index_exit: int, rerank_exit: int, name: str
-) -> MultiExitEncoder:
-    """A multi-exit model over the layers of `base`, in training mode.
+def new_student(model: ModelSettings) -> MultiExitEncoder:
+    """A multi-exit model over the layers of the base, in training mode.
 
-    The exit at the base's own last layer starts as the base itself: mean pooling, the head the identity.
-    All shallower ones pool with learned token weights.  Raises ModelError when `base` is no model.
+    What the base has under the same name and shape is taken over, so that a run can go on from another
+    one's result.  The exit at the base's own last layer starts as the base itself: mean pooling, its
+    head or the identity.  All shallower ones pool with learned token weights.  Raises ModelError when
+    the base is no model.
     """
-    source = load_model(find_model(base))
+    source = load_model(find_model(model.base))
     old = source.config
-    deepest = max(exits)
+    layers = sorted(int(layer) for layer in model.exits)
     config = ModelConfig(
-        name=name,
+        name=model.name,
         architecture=old.architecture,
         hidden_size=old.hidden_size,
-        layers=deepest,
+        layers=layers[-1],
         heads=old.heads,
         intermediate_size=old.intermediate_size,
         vocab_size=old.vocab_size,
         max_positions=old.max_positions,
         dim=old.hidden_size,
-        exits=tuple(
-            ExitConfig(layer, "mean" if layer == old.layers else "token_weighted", "linear")
-            for layer in sorted(exits)
-        ),
-        index_exit=index_exit,
-        rerank_exit=rerank_exit,
+        exits=tuple(_exit_config(layer, layer == old.layers, model.stacked) for layer in layers),
+        index_exit=model.index_exit,
+        rerank_exit=model.rerank_exit,
         max_tokens=old.max_tokens,
         split_identifiers=True,
+        table_dim=model.table_dim,
         layer_norm_eps=old.layer_norm_eps,
         licence="Apache-2.0",
     )
     student = MultiExitEncoder(config)
+    wanted = student.state_dict()
     kept = {
         key: value
-        for key, value in source.backbone.state_dict().items()
-        if key in student.backbone.state_dict()
+        for key, value in source.state_dict().items()
+        if key in wanted and value.shape == wanted[key].shape
     }
-    student.backbone.load_state_dict(kept)
-    if deepest == old.layers:
-        nn.init.eye_(_head(student, deepest).weight)
-        nn.init.zeros_(_head(student, deepest).bias)
+    student.load_state_dict(kept, strict=False)
+    if layers[-1] == old.layers and f"exits.{old.layers}.head.weight" not in kept:
+        nn.init.eye_(_head(student, layers[-1]).weight)
+        nn.init.zeros_(_head(student, layers[-1]).bias)
     return student.train()
+
+
+def _exit_config(layer: int, is_last: bool, stacked: bool) -> ExitConfig:
+    if is_last:
+        return ExitConfig(layer, "mean", "linear")
+    return ExitConfig(layer, "token_weighted", "linear", stacked=stacked)
 
 
 def save_snapshot(student: MultiExitEncoder, base: str, folder: Path) -> None:
@@ -81,16 +90,40 @@ def set_token_weights(student: MultiExitEncoder, packed: Pack, smoothing: float 
                 weights.copy_(logits if layer == 0 else logits / 2)
 
 
+@torch.no_grad()
+def set_table(student: MultiExitEncoder, teacher: MultiExitEncoder, size: int = 1024) -> None:
+    """Start exit 0's table from the teacher's embeddings of single tokens, reduced to their principal
+    components (as Tulkens and van Dongen 2024, Model2Vec)."""
+    assert student.table is not None
+    deepest, vocabulary = teacher.config.exit_layers[-1], student.config.vocab_size
+    start, end = _FRAME
+    found = []
+    for first in range(0, vocabulary, size):
+        ids = torch.arange(first, min(first + size, vocabulary))
+        framed = torch.stack([torch.full_like(ids, start), ids, torch.full_like(ids, end)], dim=1)
+        found.append(teacher(framed, torch.ones_like(framed, dtype=torch.bool), (deepest,))[deepest])
+    vectors = torch.cat(found)
+    centred = vectors - vectors.mean(0)
+    _, axes = torch.linalg.eigh(centred.T @ centred)
+    student.table.weight.copy_(centred @ axes.flip(1)[:, : student.config.table_dim])
+
+
 def fit_heads(
-    student: MultiExitEncoder, teacher: MultiExitEncoder, packed: Pack, rows: Sequence[int]
+    student: MultiExitEncoder,
+    teacher: MultiExitEncoder,
+    packed: Pack,
+    rows: Sequence[int],
+    fitted: Collection[int],
 ) -> None:
-    """Ridge regression of every shallow head onto the teacher's embeddings of some texts.
+    """Ridge regression of the shallow heads in `fitted` onto the teacher's embeddings of some texts.
 
     Shallow exits of an encoder that was never trained for it are useless at first; a linear map that is
     fitted in seconds saves them many steps.
     """
-    layers = _shallow(student)
-    pooled, wanted = _features(student, teacher, packed, rows)
+    layers = tuple(layer for layer in _shallow(student) if layer in fitted)
+    if not layers:
+        return
+    pooled, wanted = _features(student, teacher, packed, rows, layers)
     with torch.no_grad():
         for layer in layers:
             weight, bias = ridge(pooled[layer], wanted)
@@ -124,10 +157,14 @@ def _head(model: MultiExitEncoder, layer: int) -> nn.Linear:
 
 @torch.no_grad()
 def _features(
-    student: MultiExitEncoder, teacher: MultiExitEncoder, packed: Pack, rows: Sequence[int], size: int = 64
+    student: MultiExitEncoder,
+    teacher: MultiExitEncoder,
+    packed: Pack,
+    rows: Sequence[int],
+    layers: tuple[int, ...],
+    size: int = 64,
 ) -> tuple[dict[int, Tensor], Tensor]:
     """Pooled states before each shallow head, and the teacher's embeddings, of the given texts."""
-    layers = _shallow(student)
     pooled: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     wanted = []
     ordered = sorted(rows, key=lambda row: int(packed.lengths[row]))

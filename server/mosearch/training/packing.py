@@ -105,17 +105,22 @@ def padded(packed: Pack, rows: Iterable[int]) -> tuple[NDArray[np.int64], NDArra
     return ids, mask
 
 
-def batches(packed: Pack, size: int, seed: int, window: int = 16) -> list[NDArray[np.int64]]:
+def batches(
+    packed: Pack, size: int, seed: int, taught: NDArray[np.bool_] | None = None, window: int = 16
+) -> list[NDArray[np.int64]]:
     """Pair numbers of one epoch, in batches of exactly `size`; what does not fill a batch is left out.
 
-    A batch holds pairs of one sort (text→code or code→code) and of similar length: within a window
-    of so many batches, pairs are sorted by length, so that little is padded.
+    A batch holds pairs of one sort (text→code, a function and its variant, the same in two languages), all
+    with a teacher's vectors or all without (`taught`, per pair), and of similar length: within a
+    window of so many batches, pairs are sorted by length, so that little is padded.
     """
     draw = np.random.default_rng(seed)
     lengths = packed.lengths
+    sorts = packed.is_code_pair().astype(int) + (packed.kinds == KINDS.index("cross"))
+    sorts = sorts if taught is None else sorts + 3 * taught
     found: list[NDArray[np.int64]] = []
-    for sort in (False, True):
-        mine = draw.permutation(np.flatnonzero(packed.is_code_pair() == sort))
+    for sort in np.unique(sorts):
+        mine = draw.permutation(np.flatnonzero(sorts == sort))
         for start in range(0, len(mine), size * window):
             group = mine[start : start + size * window]
             cost = lengths[packed.pairs[group]].max(axis=1)
@@ -123,3 +128,20 @@ def batches(packed: Pack, size: int, seed: int, window: int = 16) -> list[NDArra
             found += [group[i : i + size] for i in range(0, len(group) - size + 1, size)]
     order = draw.permutation(len(found))
     return [found[i] for i in order]
+
+
+def joined(first: Pack, second: Pack) -> Pack:
+    """All texts and pairs of the first, then those of the second."""
+    names = tuple(sorted({*first.language_names, *second.language_names}))
+    places = [
+        np.array([names.index(name) for name in part.language_names], np.uint8)[part.languages]
+        for part in (first, second)
+    ]
+    return Pack(
+        np.concatenate([first.tokens, second.tokens]),
+        np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]),
+        np.concatenate([first.pairs, second.pairs + np.int32(len(first.lengths))]),
+        np.concatenate([first.kinds, second.kinds]),
+        np.concatenate(places),
+        names,
+    )

@@ -17,7 +17,7 @@ from mosearch.text import split_identifier
 from mosearch.training import accents
 from mosearch.training.filters import fingerprint
 from mosearch.training.functions import Function
-from mosearch.training.variants import mask_name, name_words, query_form, reformat, rename_frequent
+from mosearch.training.variants import mask_name, name_words, query_form, reformat, rename_frequent, web_form
 
 KINDS = ("text", "name", "code", "cross")
 
@@ -37,6 +37,8 @@ class Mix:
 
     name: float = 0.10
     code: float = 0.22
+    web: float = 0.25
+    """Share of `text` pairs whose left side is worded as for a web search."""
     with_docstring: float = 0.10
     masked: float = 0.20
     renamed: float = 0.15
@@ -53,9 +55,13 @@ def make_pair(function: Function, mix: Mix, seed: int) -> Pair | None:
         return _code_pair(function, mix, draw)
     if kind < mix.code + mix.name or not function.summary:
         return _name_pair(function, draw)
-    return Pair(
-        "text", function.language, query_form(function.summary, draw), _code_side(function, mix, draw)
-    )
+    return Pair("text", function.language, _query(function, mix, draw), _code_side(function, mix, draw))
+
+
+def _query(function: Function, mix: Mix, draw: Random) -> str:
+    if draw.random() < mix.web:
+        return web_form(function.summary, function.language, draw)
+    return query_form(function.summary, draw)
 
 
 def cross_pairs(functions: Iterable[Function], limit: int, seed: int) -> Iterator[Pair]:

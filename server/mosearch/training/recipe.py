@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,10 @@ class PackSettings:
     pairs: int = 200_000
     """Upper bound."""
     cross_pairs: int = 8_000
+    task_texts: int = 7
+    """Of each task that several repositories solve: pairs of its statement and a solution."""
+    task_crosses: int = 10
+    """Of each such task: pairs of solutions in two languages."""
     text_tokens: int = 40
     code_tokens: int = 112
 
@@ -44,6 +48,12 @@ class ModelSettings:
     """Layer → weight of its loss."""
     index_exit: int = 2
     rerank_exit: int = 6
+    table_dim: int = 0
+    """Width of exit 0's own token table; 0: it reads the base's token embeddings."""
+    stacked: bool = True
+    """Whether the heads of all exits but the deepest also read what shallower exits pooled."""
+    fit: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    """Exits whose heads start from a ridge regression onto the teacher; the base's deepest one never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,14 @@ class TrainSettings:
     """Times the learning rate, for the projection heads."""
     token_rate: float = 50.0
     """The same for the pooling weights."""
+    table_rate: float = 20.0
+    """The same for exit 0's table."""
+    frozen: tuple[str, ...] = ()
+    """Beginnings of the names of parameters that stay as they are."""
+    shallow: int = 0
+    """The deepest exit of most steps, where `deep_every` is not 1."""
+    deep_every: int = 1
+    """Every so many steps all exits are trained, in the others those up to `shallow`; 0: never all."""
     weight_decay: float = 0.01
     clip: float = 1.0
     warmup: float = 0.05
@@ -81,6 +99,27 @@ class Recipe:
     model: ModelSettings = field(default_factory=ModelSettings)
     weights: Weights = field(default_factory=Weights)
     train: TrainSettings = field(default_factory=TrainSettings)
+    table: TrainSettings | None = None
+    """A run before the main one that trains exit 0 alone; the main one then leaves exit 0 as it is."""
+
+    def of_table(self) -> Recipe | None:
+        """The recipe of the run before the main one; None when there is none."""
+        if self.table is None:
+            return None
+        others = tuple(f"exits.{layer}." for layer in self.model.exits if layer != "0")
+        settings = replace(self.table, deep_every=0, shallow=0, frozen=("backbone.", *others))
+        return replace(self, table=None, train=settings, model=replace(self.model, fit=(0,)))
+
+    def after_table(self, base: Path) -> Recipe:
+        """The recipe of the main run, which goes on from the weights in `base`."""
+        fit = tuple(layer for layer in self.model.fit if layer)
+        frozen = (*self.train.frozen, "table", "exits.0.")
+        return replace(
+            self,
+            table=None,
+            train=replace(self.train, frozen=frozen),
+            model=replace(self.model, base=str(base), fit=fit),
+        )
 
     @property
     def exit_weights(self) -> dict[int, float]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,23 +18,24 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mosearch.encoder.models import find_model
+from mosearch.encoder.models import find_model, load_config
 from mosearch.errors import UsageError
 from mosearch.mose import MultiExitEncoder, load_model
 from mosearch.training.losses import total_loss
-from mosearch.training.model import fit_heads, new_student, save_snapshot, set_token_weights
+from mosearch.training.model import fit_heads, new_student, save_snapshot, set_table, set_token_weights
 from mosearch.training.packing import Pack, batches, padded
 from mosearch.training.recipe import Recipe, TrainSettings
 
 CHECKPOINT = "checkpoint.pt"
 FINAL = "final"
+TABLE = "table"
+"""Folder of the run that trains exit 0 alone, inside that of the main run."""
 LOG = "log.jsonl"
 LOG_STEPS = 10
 
-Teacher = Callable[[list[int], Tensor, Tensor], Tensor]
-"""(rows of texts, token ids, mask) → L2-normalised float32 [n, dim]."""
+Teacher = Callable[[list[int], Tensor, Tensor], Tensor | None]
+"""(rows of texts, token ids, mask) → L2-normalised float32 [n, dim], or None where it says nothing."""
 
 
 @dataclass(slots=True)
@@ -53,6 +53,9 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
 
     Raises UsageError when the token file has less than one batch.
     """
+    first = recipe.of_table()
+    if first:
+        recipe = recipe.after_table(train(packed, first, folder / TABLE, say))
     settings = recipe.train
     folder.mkdir(parents=True, exist_ok=True)
     if settings.threads:
@@ -63,7 +66,7 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
     if not plan:
         raise UsageError(f"{len(packed)} pairs are less than one batch of {settings.batch}; harvest more")
     student = _student(packed, recipe, folder, say).to(device)
-    optimizer = torch.optim.AdamW(_groups(student, settings), betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(_groups(student, settings), betas=(0.9, 0.98), fused=True)
     progress = _resume(folder, student, optimizer)
     run = _Run(student, optimizer, _teacher(recipe, device), packed, recipe, device)
     for _ in _steps(run, plan, progress, folder):
@@ -98,8 +101,7 @@ def _steps(run: _Run, plan: list[NDArray[np.int64]], progress: Progress, folder:
             return
         for group in run.optimizer.param_groups:
             group["lr"] = group["peak"] * _schedule(done, settings.warmup)
-        with _attention(run.device):
-            loss = _step(run, chosen)
+        loss = _step(run, chosen, _exits(progress.step, run.recipe))
         progress.step += 1
         progress.seconds = time.monotonic() - start
         progress.loss = loss if math.isnan(progress.loss) else 0.95 * progress.loss + 0.05 * loss
@@ -112,20 +114,22 @@ def _steps(run: _Run, plan: list[NDArray[np.int64]], progress: Progress, folder:
             save_snapshot(run.student, run.recipe.model.base, folder / name)
 
 
-def _step(run: _Run, chosen: NDArray[np.int64]) -> float:
-    """One batch, one step of the optimiser; returns the loss."""
+def _step(run: _Run, chosen: NDArray[np.int64], exits: Sequence[int]) -> float:
+    """One batch, one step of the optimiser for some exits; returns the loss."""
+    recipe, device = run.recipe, run.device
     is_code = bool(run.packed.is_code_pair()[chosen[0]])
     sides: list[dict[int, Tensor]] = []
-    taught: list[Tensor] = []
-    for column in (0, 1):
-        rows = run.packed.pairs[chosen, column].tolist()
-        ids, mask = (torch.from_numpy(part).to(run.device) for part in padded(run.packed, rows))
-        with torch.autocast(run.device.type, torch.bfloat16, enabled=_computes_bf16(run.device)):
-            sides.append({layer: vectors.float() for layer, vectors in run.student(ids, mask).items()})
+    taught: list[Tensor | None] = []
+    with torch.autocast(device.type, torch.bfloat16, enabled=_computes_bf16(device)):
+        for column in (0, 1):
+            rows = run.packed.pairs[chosen, column].tolist()
+            ids, mask = (torch.from_numpy(part).to(device) for part in padded(run.packed, rows))
+            sides.append(run.student(ids, mask, exits))
             taught.append(run.teacher(rows, ids, mask))
-    (left, right), (taught_left, taught_right), recipe = sides, taught, run.recipe
-    teacher, scale = (taught_left, taught_right), recipe.train.scale
-    loss = total_loss(left, right, teacher, recipe.exit_weights, recipe.weights, scale, is_code)
+    teacher = None if taught[0] is None or taught[1] is None else (taught[0], taught[1])
+    weights, scale = recipe.weights, recipe.train.scale
+    left, right = sides
+    loss = total_loss(left, right, teacher, recipe.exit_weights, weights, scale, is_code)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(run.student.parameters(), recipe.train.clip)
@@ -133,27 +137,41 @@ def _step(run: _Run, chosen: NDArray[np.int64]) -> float:
     return float(loss.detach())
 
 
+def _exits(step: int, recipe: Recipe) -> tuple[int, ...]:
+    """The exits that a step trains, by its number."""
+    settings = recipe.train
+    every = tuple(sorted(recipe.exit_weights))
+    if settings.deep_every and step % settings.deep_every == 0:
+        return every
+    return tuple(layer for layer in every if layer <= settings.shallow)
+
+
 def _student(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]) -> MultiExitEncoder:
     model = recipe.model
-    student = new_student(
-        model.base, tuple(recipe.exit_weights), model.index_exit, model.rerank_exit, model.name
-    )
-    if (folder / CHECKPOINT).exists():
-        return student
-    set_token_weights(student, packed)
-    count = min(recipe.train.fit_texts, len(packed.lengths))
-    if count:
-        say(f"fitting the shallow heads on {count} texts")
-        rows = np.random.default_rng(recipe.seed).choice(len(packed.lengths), count, replace=False)
-        fit_heads(student, load_model(find_model(model.base)), packed, rows.tolist())
-    save_snapshot(student, model.base, folder / "at-000")
+    student = new_student(model)
+    base = load_config(find_model(model.base))
+    if not (folder / CHECKPOINT).exists():
+        if len(base.exits) == 1:
+            set_token_weights(student, packed)
+        teacher = load_model(find_model(model.teacher))
+        if student.table is not None and not base.table_dim:
+            set_table(student, teacher)
+        count = min(recipe.train.fit_texts, len(packed.lengths))
+        if count:
+            say(f"fitting the shallow heads on {count} texts")
+            rows = np.random.default_rng(recipe.seed).choice(len(packed.lengths), count, replace=False)
+            fit_heads(student, teacher, packed, rows.tolist(), model.fit)
+        save_snapshot(student, model.base, folder / "at-000")
+    for name, parameter in student.named_parameters():
+        if name.startswith(recipe.train.frozen):
+            parameter.requires_grad_(False)
     return student
 
 
 def _teacher(recipe: Recipe, device: torch.device) -> Teacher:
-    if recipe.model.teacher_vectors:
-        stored = load_file(recipe.model.teacher_vectors)["vectors"]
-        return lambda rows, _ids, _mask: torch.from_numpy(stored[rows].astype(np.float32)).to(device)
+    stored = _stored_vectors(recipe)
+    if stored is not None:
+        return lambda rows, _ids, _mask: _taught(stored, rows, device)
     model = load_model(find_model(recipe.model.teacher)).to(device)
     deepest = model.config.exit_layers[-1]
 
@@ -165,13 +183,24 @@ def _teacher(recipe: Recipe, device: torch.device) -> Teacher:
     return teach
 
 
+def _stored_vectors(recipe: Recipe) -> NDArray[np.float16] | None:
+    file = recipe.model.teacher_vectors
+    return load_file(file)["vectors"] if file else None
+
+
+def _taught(stored: NDArray[np.float16], rows: list[int], device: torch.device) -> Tensor | None:
+    """Stored vectors of some texts; None when some text has none, which a row of zeros says."""
+    found = stored[rows].astype(np.float32)
+    return torch.from_numpy(found).to(device) if found.any(axis=1).all() else None
+
+
 def _groups(student: MultiExitEncoder, settings: TrainSettings) -> list[dict[str, object]]:
     """Parameters by how fast they learn; only matrices decay."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in student.named_parameters():
-        factor = (
-            settings.token_rate if "token_logit" in name else settings.head_rate if "exits." in name else 1.0
-        )
+        if not parameter.requires_grad:
+            continue
+        factor = _factor(name, settings)
         decay = settings.weight_decay if parameter.dim() == 2 and "token.weight" not in name else 0.0
         groups.setdefault((factor, decay), []).append(parameter)
     return [
@@ -180,13 +209,30 @@ def _groups(student: MultiExitEncoder, settings: TrainSettings) -> list[dict[str
     ]
 
 
+def _factor(name: str, settings: TrainSettings) -> float:
+    """How much faster than the layers a parameter learns."""
+    if "token_logit" in name:
+        return settings.token_rate
+    if name.startswith("table"):
+        return settings.table_rate
+    return settings.head_rate if "exits." in name else 1.0
+
+
 def _plan(packed: Pack, recipe: Recipe) -> list[NDArray[np.int64]]:
-    """The batches of the whole run, in order; the same for the same recipe and token file."""
+    """The batches of the whole run, in order; the same for the same recipe and token file.
+
+    A batch has stored teacher vectors for all its pairs or for none.
+    """
     epochs = recipe.train.epochs
+    stored = _stored_vectors(recipe)
+    taught = None
+    if stored is not None:
+        said: NDArray[np.bool_] = (stored != 0).any(axis=1)
+        taught = said[packed.pairs[:, 0]] & said[packed.pairs[:, 1]]
     found = [
         chosen
         for epoch in range(math.ceil(epochs))
-        for chosen in batches(packed, recipe.train.batch, recipe.seed + epoch)
+        for chosen in batches(packed, recipe.train.batch, recipe.seed + epoch, taught)
     ]
     return found[: max(1, round(len(found) * epochs / math.ceil(epochs)))]
 
@@ -208,11 +254,6 @@ def _computes_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported())
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(probe and probe())
-
-
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """Plain matrix products on a CPU: there, the gradient of the fused kernel takes a third of a step."""
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def _log(folder: Path, progress: Progress, batch: int) -> str:

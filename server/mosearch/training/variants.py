@@ -27,7 +27,9 @@ _KEYWORDS = frozenset(
 )
 _NEUTRAL = tuple("value item data tmp x y a b n arg foo obj var node res v t p".split())
 
-
+_ARTICLES = frozenset("a an the this that these given its".split())
+_ASKING = ("how to", "how to", "how do you", "how can i", "function to", "code to", "way to")
+_SPOKEN = {"cpp": "c++", "csharp": "c#"}
 _ENDINGS = {"ies": "y", "sses": "ss", "shes": "sh", "tches": "tch", "rches": "rch", "xes": "x"}
 
 
@@ -45,6 +47,22 @@ def query_form(summary: str, draw: Random) -> str:
     if kind < 0.85:
         short = imperative(short)
     return short.lower() if draw.random() < 0.5 else short
+
+
+def web_form(summary: str, language: str, draw: Random) -> str:
+    """A summary as a search engine gets it: `Returns the size of a file.` → `python return size of file`."""
+    match = _FIRST_SENTENCE.match(summary)
+    short = imperative(_LEADING.sub("", (match.group(1) if match else summary).rstrip(". ")))
+    words = [word for word in re.findall(r"[\w.+#-]+", short.lower()) if word.strip(".-")]
+    kept = [word for word in words if word not in _ARTICLES or draw.random() < 0.3][:12]
+    asked = " ".join(kept)
+    if draw.random() < 0.4:
+        asked = f"{draw.choice(_ASKING)} {asked}"
+    spoken = _SPOKEN.get(language, language)
+    place = draw.random()
+    if place < 0.4:
+        return f"{spoken} {asked}"
+    return f"{asked} in {spoken}" if place < 0.6 else f"{asked} {spoken}" if place < 0.75 else asked
 
 
 def imperative(sentence: str) -> str:

@@ -1,0 +1,234 @@
+"""Repositories that solve the same tasks in many languages: texts and functions that mean the same.
+
+A `[[solutions]]` entry of the package list names a repository and says, by regular expressions over
+paths, which files solve a task and which file states it.  Local clones are read with git, bare or not.
+Tasks of the same name in different repositories are one task.
+"""
+
+from __future__ import annotations
+
+import gzip
+import html
+import json
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from random import Random
+
+from mosearch.errors import UsageError
+from mosearch.parsing import language_of, parse
+from mosearch.text import split_identifier
+from mosearch.training.filters import MAX_CODE_CHARACTERS, near_key, wanted_path
+from mosearch.training.functions import KINDS, LANGUAGES
+from mosearch.training.leaks import keys, leaks
+from mosearch.training.pairs import Pair
+from mosearch.training.variants import mask_name, reformat, rename_frequent
+
+MAX_FILE_BYTES = 40_000
+MAX_STATEMENT_WORDS = 60
+
+_TASK = "task"
+_TAGS = re.compile(r"<[^>]+>")
+_STATEMENT_END = re.compile(
+    r"\bExamples?\b.{0,3}:|\bExample \d|\bConstraints\b|^## (?!Description)", re.MULTILINE
+)
+_NO_PROSE = re.compile(
+    r"\A---\n.*?\n---\n|<!--.*?-->|```.*?```|^\[[^\n]*\)\s*$|^#[^\n]*$", re.DOTALL | re.MULTILINE
+)
+_WISH = re.compile(
+    r"(?:(?<=\. )|^)((?:Return|Find|Determine|Count|Calculate|Implement|Your task is to)\b[^.]{10,200})\."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One `[[solutions]]` entry.  Both patterns have a group `task`; `statement` may be empty."""
+
+    repository: str
+    licence: str
+    solution: str
+    statement: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """One file that solves a task."""
+
+    task: str
+    """The task's name as lower-case words."""
+    statement: str
+    """What the task is, in prose; may be empty."""
+    language: str
+    names: tuple[str, ...]
+    """Of the functions defined in it."""
+    code: str
+    """Its functions."""
+    full: str
+    """The whole file."""
+    repository: str
+    licence: str
+
+
+def read_sources(table: dict[str, list[dict[str, str]]]) -> list[Source]:
+    """The `[[solutions]]` entries of a parsed package list."""
+    return [Source(**entry) for entry in table.get("solutions", ())]
+
+
+def extract(sources: Iterable[Source], clones: Path, out: Path) -> Iterator[tuple[str, int]]:
+    """Write `<owner>+<name>.jsonl.gz` below `out` for each clone that has none yet; yield name and count.
+
+    `clones` holds a folder `<owner>+<name>` for each repository; one that is absent is passed over.
+    """
+    for source in sources:
+        label = source.repository.replace("/", "+")
+        clone, file = clones / label, out / f"{label}.jsonl.gz"
+        if file.exists() or not clone.is_dir():
+            continue
+        found = list(solutions(source, _git_folder(clone)))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(".part")
+        with gzip.open(draft, "wt", encoding="utf-8", errors="replace") as lines:
+            lines.writelines(json.dumps(asdict(solution)) + "\n" for solution in found)
+        draft.replace(file)
+        yield source.repository, len(found)
+
+
+def read(files: Iterable[Path]) -> Iterator[Solution]:
+    """All solutions of the files that `extract` wrote."""
+    for file in files:
+        with gzip.open(file, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                fields = json.loads(line)
+                yield Solution(**{**fields, "names": tuple(fields["names"])})
+
+
+def solutions(source: Source, clone: Path) -> Iterator[Solution]:
+    """All usable solutions of a repository's newest commit."""
+    paths = _git(clone, "ls-tree", "-r", "-z", "--name-only", "HEAD").decode("utf-8", "replace").split("\0")
+    statements = {}
+    if source.statement:
+        pages = {path: found for path in paths if (found := _task(source.statement, path))}
+        statements = {pages[path]: statement(text) for path, text in _contents(clone, pages)}
+    solved = {path: found for path in paths if wanted_path(path) and (found := _task(source.solution, path))}
+    for path, text in _contents(clone, solved):
+        read_code = _functions(path, text)
+        if read_code:
+            task = solved[path]
+            language, names, code = read_code
+            stated = statements.get(task, "")
+            yield Solution(task, stated, language, names, code, text, source.repository, source.licence)
+
+
+def statement(text: str) -> str:
+    """The first prose of a problem's page (Markdown or HTML), at most sixty words; empty if there is none."""
+    plain = html.unescape(_TAGS.sub(" ", _NO_PROSE.sub(" ", text)))
+    plain = re.sub(r"[`*_]+", "", _STATEMENT_END.split(plain)[0])
+    words = re.sub(r"\s+([.,;:])", r"\1", " ".join(plain.split())).split()
+    return " ".join(words[:MAX_STATEMENT_WORDS]) if len(words) > 5 else ""
+
+
+def pairs(
+    found: Iterable[Solution], forbidden: set[int], per_task: tuple[int, int], seed: int
+) -> Iterator[Pair]:
+    """At most `per_task` (text, cross) pairs of each task; copies and leaks are left out."""
+    draw = Random(seed)
+    texts, crosses = per_task
+    for task, chosen in sorted(_by_task(found, forbidden).items()):
+        draw.shuffle(chosen)
+        stated = [solution.statement for solution in chosen if solution.statement] or [""]
+        for number, solution in enumerate(chosen[:texts]):
+            query = question(task, stated[number % len(stated)], draw)
+            yield Pair("text", solution.language, query, _form(solution, draw))
+        both = [pair for pair in combinations(chosen, 2) if pair[0].language != pair[1].language]
+        for left, right in draw.sample(both, min(crosses, len(both))):
+            masked = draw.random() < 0.75
+            yield Pair("cross", right.language, _form(left, draw, masked), _form(right, draw, masked))
+
+
+def question(task: str, stated: str, draw: Random) -> str:
+    """A task as someone asks for it: its name, its statement, or the sentence that says what to return."""
+    kind = draw.random()
+    if not stated or kind < 0.25:
+        opening = draw.choice(("", "", "write a function for ", "how to ", "write a function to find the "))
+        return opening + task
+    asked = _WISH.search(stated)
+    if asked and kind < 0.6:
+        wish = asked.group(1)
+        wish = wish[:1].lower() + wish[1:]
+        return draw.choice(("Write a function to ", "Write a python function to ", "")) + wish
+    sentences = re.split(r"(?<=[.!?]) ", stated)
+    return " ".join(sentences[:2]) if kind < 0.8 else f"{task}. {stated}"
+
+
+def _by_task(found: Iterable[Solution], forbidden: set[int]) -> dict[str, list[Solution]]:
+    seen: set[int] = set()
+    tasks: dict[str, list[Solution]] = defaultdict(list)
+    for solution in found:
+        key = near_key(solution.code)
+        if key not in seen and not leaks(solution.code, solution.full, forbidden):
+            seen.update((key, *keys(solution.full)))
+            tasks[solution.task].append(solution)
+    return tasks
+
+
+def _form(solution: Solution, draw: Random, masked: bool | None = None) -> str:
+    code = solution.full if draw.random() < 0.35 else solution.code
+    if masked if masked is not None else draw.random() < 0.5:
+        for name in solution.names:
+            code = mask_name(code, name)
+    if draw.random() < 0.25:
+        code = rename_frequent(code, draw)
+    return reformat(code, draw) if draw.random() < 0.3 else code
+
+
+def _functions(path: str, text: str) -> tuple[str, tuple[str, ...], str] | None:
+    """(language, names, functions) of a file that parses and is no giant."""
+    language = language_of(path, text[:2000].encode())
+    if language not in LANGUAGES:
+        return None
+    chunks = [chunk for chunk in parse(text.encode(), language, path).chunks if chunk.kind in KINDS]
+    code = "\n".join(chunk.text for chunk in chunks)
+    if not chunks or len(code.splitlines()) < 3 or len(text) > MAX_CODE_CHARACTERS:
+        return None
+    names = tuple(dict.fromkeys(chunk.symbol for chunk in chunks))
+    return language, names, code
+
+
+def _task(pattern: str, path: str) -> str:
+    found = re.search(pattern, path)
+    words = split_identifier(found[_TASK].replace("-", "_").replace(" ", "_")) if found else []
+    return " ".join(word.lower() for word in words)
+
+
+def _git_folder(clone: Path) -> Path:
+    bare = clone / "repo"
+    return bare if bare.is_dir() else clone
+
+
+def _contents(clone: Path, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(path, text) of those that are small enough and present, through one git process."""
+    wanted = [path for path in paths if "\n" not in path]
+    asked = "".join(f"HEAD:{path}\n" for path in wanted).encode()
+    answer = _git(clone, "cat-file", "--batch", asked=asked)
+    place = 0
+    for path in wanted:
+        end = answer.index(b"\n", place)
+        header = answer[place:end].split()
+        place = end + 1
+        if len(header) == 3 and header[1] == b"blob":
+            size = int(header[2])
+            if size <= MAX_FILE_BYTES:
+                yield path, answer[place : place + size].decode("utf-8", "replace")
+            place += size + 1
+
+
+def _git(clone: Path, *arguments: str, asked: bytes = b"") -> bytes:
+    command: Sequence[str] = ("git", "-c", "safe.directory=*", "-C", str(clone), *arguments)
+    result = subprocess.run(command, input=asked, capture_output=True, check=False)
+    if result.returncode:
+        raise UsageError(f"{clone} cannot be read as a git repository: {result.stderr.decode()[:200]}")
+    return result.stdout
