@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mosearch import ranking
-from mosearch.ranking import Candidate
-from mosearch.ranking.rules import traits
-from mosearch.ranking.terms import fold
+from mosearch.ranking import Candidate, Weights
+from mosearch.ranking.terms import akin, fold
+from mosearch.ranking.traits import traits
 from mosearch.text import digest, split_identifier
 from mosearch.types import Chunk, StoredChunk, SymbolKind
 
@@ -122,68 +124,128 @@ def test_parse_query(text: str, terms: tuple[str, ...], symbols: set[str], is_sy
     assert query.is_symbol is is_symbol
 
 
+@pytest.mark.parametrize(
+    ("word", "other", "related"),
+    [
+        ("decode", "decoder", True),
+        ("decoding", "decoder", True),
+        ("quantize", "quantization", True),
+        ("expiry", "expire", True),
+        ("caching", "cache", True),
+        ("config", "configuration", True),
+        ("url", "urlmap", True),
+        ("context", "content", False),
+        ("read", "real", False),
+        ("in", "index", False),
+        ("test", "text", False),
+    ],
+)
+def test_forms_of_one_word_are_akin(word: str, other: str, related: bool) -> None:
+    assert akin(word, other) is related
+    assert akin(other, word) is related
+
+
+def _ranked(
+    query: str,
+    lexical: Sequence[tuple[StoredChunk, float]] = (),
+    dense: Sequence[tuple[StoredChunk, float]] = (),
+    exit: int | None = None,
+    weights: Weights | None = None,
+) -> list[Candidate]:
+    nearest = [Candidate(stored, score, exit) for stored, score in dense]
+    pool = ranking.gather(ranking.parse_query(query), lexical, nearest)
+    return ranking.rank(pool, weights or Weights())
+
+
+def _symbols(ranked: Sequence[Candidate]) -> list[str]:
+    return [item.stored.chunk.symbol for item in ranked]
+
+
+PLAIN = Weights(coherence=0, lead=0)
+"""Fusion and rules of single chunks only."""
+
+
 def test_fusion_rewards_agreement_and_keeps_the_dense_exit() -> None:
     both, only_words, only_dense = _stored("a", start=1), _stored("b", start=2), _stored("c", start=3)
-    fused = ranking.fuse(
-        [(only_words, 9.0), (both, 8.0)], [(only_dense, 0.9), (both, 0.8)], exit=3, dense_weight=0.5
+    ranked = _ranked(
+        "something", [(only_words, 9.0), (both, 8.0)], [(only_dense, 0.9), (both, 0.8)], 3, PLAIN
     )
-    assert fused[0].stored is both
-    assert {item.stored.chunk.symbol: item.exit for item in fused} == {"a": 3, "b": None, "c": 3}
+    assert ranked[0].stored is both
+    assert {item.stored.chunk.symbol: item.exit for item in ranked} == {"a": 3, "b": None, "c": 3}
 
 
 def test_first_in_both_lists_scores_one() -> None:
     best = _stored()
-    (candidate,) = ranking.fuse([(best, 2.0)], [(best, 0.3)], exit=6, dense_weight=0.4)
+    (candidate,) = _ranked("something", [(best, 2.0)], [(best, 0.3)], 6, PLAIN)
     assert candidate.score == pytest.approx(1.0)
 
 
 def test_equal_scores_share_a_rank() -> None:
     first, second = _stored("a", start=1), _stored("b", start=2)
-    fused = ranking.fuse([(first, 5.0), (second, 5.0)], [], exit=None, dense_weight=0.5)
-    assert fused[0].score == fused[1].score
+    ranked = _ranked("something", [(first, 5.0), (second, 5.0)], weights=PLAIN)
+    assert ranked[0].score == ranked[1].score
 
 
-def test_blend_moves_a_deeply_similar_chunk_up_and_does_not_bury_unknown_ones() -> None:
-    first, second, third = (_stored(name, start=i) for i, name in enumerate("abc"))
-    candidates = [Candidate(first, 1.0, 1), Candidate(second, 0.6, 1), Candidate(third, 0.5, 1)]
-    deep = {first.chunk.digest: 0.1, third.chunk.digest: 0.9}
-    blended = ranking.blend(candidates, deep, exit=6, weight=0.9)
-    assert [item.stored.chunk.symbol for item in blended] == ["c", "b", "a"]
-    assert {item.stored.chunk.symbol: item.exit for item in blended} == {"a": 6, "b": 1, "c": 6}
+def test_without_candidates_there_is_nothing_to_rank() -> None:
+    pool = ranking.gather(ranking.parse_query("something"), [], [])
+    assert ranking.rank(pool, Weights()) == []
+    assert ranking.rank(ranking.deepened_pool(pool, {"00": 1.0}, 6), Weights()) == []
 
 
-def test_blend_without_deep_scores_changes_nothing() -> None:
-    candidates = [Candidate(_stored(), 0.4, 1)]
-    assert ranking.blend(candidates, {}, exit=6, weight=0.5) == candidates
+def test_a_deeper_exit_deals_out_the_places_of_the_chunks_that_it_knows() -> None:
+    stored = [_stored(name, start=i) for i, name in enumerate("abcd")]
+    near = [Candidate(each, 1 - i / 10, 1) for i, each in enumerate(stored[:3])]
+    pool = ranking.gather(ranking.parse_query("something"), [(stored[3], 1.0)], near)
+    deep = {stored[0].chunk.digest: 0.1, stored[2].chunk.digest: 0.5, stored[3].chunk.digest: 0.9}
+    deeper = ranking.deepened_pool(pool, deep, 6)
+    places = dict(zip([s.chunk.symbol for s in deeper.chunks], deeper.dense.tolist(), strict=True))
+    assert places == {"d": 1, "b": 2, "c": 3, "a": 4}
+    exits = dict(zip([s.chunk.symbol for s in deeper.chunks], deeper.exits, strict=True))
+    assert exits == {"a": 6, "b": 1, "c": 6, "d": 6}
+
+
+def test_without_deep_similarities_nothing_changes() -> None:
+    pool = ranking.gather(ranking.parse_query("something"), [(_stored(), 1.0)], [])
+    assert ranking.deepened_pool(pool, {}, exit=6) is pool
 
 
 def test_a_definition_comes_before_its_uses() -> None:
-    use = Candidate(_stored("caller", start=1), 1.0)
-    definition = Candidate(_stored("acquire", start=2), 0.7)
-    ranked = ranking.apply_rules(ranking.parse_query("Pool.acquire"), [use, definition])
-    assert ranked[0].stored.chunk.symbol == "acquire"
+    uses = [(_stored("caller", start=i, path=f"{i}.py", file_id=i), 9.0 - i) for i in range(5)]
+    definition = _stored("acquire", start=9, path="pool.py", file_id=9)
+    assert _symbols(_ranked("Pool.acquire", [*uses, (definition, 1.0)]))[0] == "acquire"
+
+
+def test_a_type_comes_before_functions_of_its_name() -> None:
+    function = _stored("request", path="api.py", file_id=1)
+    type_ = _stored("Request", path="models.py", file_id=2, kind=SymbolKind.CLASS)
+    assert _symbols(_ranked("Request", [(function, 2.0), (type_, 1.0)]))[0] == "Request"
 
 
 def test_the_beginning_of_a_definition_comes_before_its_other_parts() -> None:
-    parts = [Candidate(_stored("Router", start=i, part=i, parts=3), 0.5 + i / 10) for i in range(3)]
-    ranked = ranking.apply_rules(ranking.parse_query("Router"), parts)
-    assert ranked[0].stored.chunk.part == 0
+    parts = [(_stored("Router", start=i, part=i, parts=3), 0.5 + i / 10) for i in range(3)]
+    assert _ranked("Router", parts[::-1])[0].stored.chunk.part == 0
+
+
+def test_a_file_named_like_the_question_comes_first() -> None:
+    named = _stored("run", path="src/scheduler.py", file_id=2)
+    other = _stored("run", path="src/misc.py", file_id=1)
+    ranked = _ranked("how tasks are scheduled", [(other, 2.0), (named, 1.0)])
+    assert ranked[0].stored is named
 
 
 def test_a_file_in_which_several_chunks_answer_comes_first() -> None:
-    alone = Candidate(_stored("a", path="x/alone.py", file_id=2), 0.52)
-    together = [Candidate(_stored(f"b{i}", path="x/together.py", start=i), 0.5) for i in range(3)]
-    ranked = ranking.apply_rules(ranking.parse_query("something else"), [alone, *together])
+    alone = _stored("a", path="x/alone.py", file_id=2)
+    together = [(_stored(f"b{i}", path="x/together.py", start=i), 0.5) for i in range(3)]
+    ranked = _ranked("something else", [(alone, 0.52), *together])
     assert ranked[0].stored.path == "x/together.py"
 
 
 def test_tests_come_after_code_unless_asked_for() -> None:
-    code = Candidate(_stored("retry", path="src/client.py", file_id=1), 0.8)
-    test = Candidate(_stored("retry_works", path="tests/test_client.py", file_id=2), 1.0)
-    plain = ranking.apply_rules(ranking.parse_query("decide on a retry"), [test, code])
-    asked = ranking.apply_rules(ranking.parse_query("test that a retry works"), [test, code])
-    assert plain[0].stored.path == "src/client.py"
-    assert asked[0].stored.path == "tests/test_client.py"
+    code = _stored("retry", path="src/client.py", file_id=1)
+    test = _stored("retry_works", path="tests/test_client.py", file_id=2)
+    found = [(test, 1.0), (code, 0.8)]
+    assert _ranked("decide on a retry", found)[0].stored is code
+    assert _ranked("test that a retry works", found)[0].stored is test
 
 
 @pytest.mark.parametrize(
@@ -197,10 +259,16 @@ def test_tests_come_after_code_unless_asked_for() -> None:
         ("src/latest/a.py", set()),
         ("docs/conf.py", {"example"}),
         ("third_party/zlib/inflate.c", {"vendored"}),
+        ("src/commands/get.json", {"data"}),
+        ("include/pool.h", set()),
     ],
 )
 def test_traits_of_places(path: str, expected: set[str]) -> None:
     assert traits(path, _stored().chunk) == expected
+
+
+def test_declarations_in_headers_are_told_from_functions() -> None:
+    assert traits("include/pool.h", _stored(kind=SymbolKind.STRUCT).chunk) == {"header"}
 
 
 def test_parts_of_one_symbol_and_copies_of_one_text_are_folded() -> None:
@@ -209,21 +277,21 @@ def test_parts_of_one_symbol_and_copies_of_one_text_are_folded() -> None:
         Candidate(_stored("same", text="def same(): pass", file_id=i + 5, path=f"{i}.py"), 0.5)
         for i in range(3)
     ]
-    chosen = ranking.select([*parts, *copies], 10, fold_copies=True)
+    chosen = ranking.select([*parts, *copies], 10, 0.5)
     assert [item.stored.chunk.symbol for item in chosen] == ["long", "same"]
-    every_place = ranking.select([*parts, *copies], 10, fold_copies=False)
+    every_place = ranking.select_places([*parts, *copies], 10)
     assert [item.stored.chunk.symbol for item in every_place] == ["long", "same", "same", "same"]
 
 
 def test_overloads_are_not_folded() -> None:
     overloads = [Candidate(_stored("add", start=i), 1.0) for i in range(3)]
-    assert len(ranking.select(overloads, 10, fold_copies=True)) == 3
+    assert len(ranking.select(overloads, 10, 0.5)) == 3
 
 
 def test_one_file_does_not_fill_the_page() -> None:
     crowd = [Candidate(_stored(f"f{i}", start=i), 1.0 - i / 100) for i in range(9)]
     other = Candidate(_stored("g", path="src/b.py", file_id=2), 0.8)
-    chosen = ranking.select([*crowd, other], 3, fold_copies=True)
+    chosen = ranking.select([*crowd, other], 3, 0.5)
     assert other.stored in [item.stored for item in chosen]
 
 

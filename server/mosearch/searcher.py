@@ -1,4 +1,4 @@
-"""The searching flow: candidates by words and by vectors → fusion → rules → re-ranking → hits."""
+"""The searching flow: candidates by words and by vectors → fusion and rules → the same with a deeper exit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from mosearch import ranking
 from mosearch.candidates import Index, Plan, Vectors
 from mosearch.encoder import EncoderClient
 from mosearch.errors import CancelledError, EncoderError, QueryError, StoreError
-from mosearch.ranking import Candidate
+from mosearch.ranking import Candidate, Pool, Weights
 from mosearch.types import (
     Chunk,
     Filters,
@@ -34,19 +34,10 @@ Early = Callable[[SearchResult], None]
 """Told what the answer is so far, when re-ranking still lies ahead."""
 
 _CANDIDATES = 200
-_RERANKED = 50
+_RERANKED = 100
 _RERANK_BATCH = 8
 # Terms of a whole function that full text is asked for when there is no encoder.
 _LEXICAL_TERMS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """The numbers that balance the stages; fitted by `mosearch eval`, not by hand to one query."""
-
-    dense: float = 0.7
-    dense_for_symbols: float = 0.2
-    rerank: float = 0.4
 
 
 @dataclass(slots=True)
@@ -81,16 +72,14 @@ class Searcher:
             clock.lap("dense")
             lexical = words.result()
             clock.lap("lexical")
-        weight = self.weights.dense_for_symbols if query.is_symbol else self.weights.dense
-        fused = _fuse(lexical, dense, weight)
-        ruled = ranking.apply_rules(query, fused)
+        pool = ranking.gather(query, lexical, dense)
+        ranked = ranking.rank(pool, self.weights)
         clock.lap("fusion")
         if rerank:
-            self._tell(ruled, vectors, limit, clock, warning, fold_copies=True)
-            ruled = self._rerank(ruled, vectors, self.weights.rerank)
+            self._tell(lambda: self._page(ranked, limit), vectors, clock, warning)
+            ranked = self._rerank(pool, ranked, vectors)
             clock.lap("rerank")
-        chosen = ranking.select(ruled, limit, fold_copies=True)
-        return self._result(chosen, vectors, clock, warning)
+        return self._result(self._page(ranked, limit), vectors, clock, warning)
 
     def similar(
         self, place: StoredChunk, here: bool, limit: int, filters: Filters, *, rerank: bool
@@ -111,11 +100,14 @@ class Searcher:
         clock.lap("candidates")
         candidates = [item for item in found if not (here and _same_place(item.stored, place))]
         if rerank:
-            self._tell(candidates, vectors, limit, clock, warning, fold_copies=False)
+            shallow = candidates
+            self._tell(lambda: ranking.select_places(shallow, limit), vectors, clock, warning)
             candidates = self._rescore(candidates, vectors)
             clock.lap("rerank")
-        chosen = ranking.select(candidates, limit, fold_copies=False)
-        return self._result(chosen, vectors, clock, warning)
+        return self._result(ranking.select_places(candidates, limit), vectors, clock, warning)
+
+    def _page(self, ranked: Sequence[Candidate], limit: int) -> list[Candidate]:
+        return ranking.select(ranked, limit, self.weights.file_decay)
 
     def _result(
         self, chosen: Sequence[Candidate], vectors: Vectors, clock: _Clock, warning: str
@@ -124,21 +116,13 @@ class Searcher:
         return SearchResult(_hits(chosen), clock.timing(), exit, warning=warning)
 
     def _tell(
-        self,
-        candidates: list[Candidate],
-        vectors: Vectors,
-        limit: int,
-        clock: _Clock,
-        warning: str,
-        *,
-        fold_copies: bool,
+        self, page: Callable[[], list[Candidate]], vectors: Vectors, clock: _Clock, warning: str
     ) -> None:
         """Give the answer so far to whoever wants it early, unless re-ranking will change nothing."""
         self._check_cancelled()
         if self.early is None or self._is_final or self.rerank_exit not in vectors:
             return
-        chosen = ranking.select(candidates, limit, fold_copies=fold_copies)
-        self.early(self._result(chosen, vectors, clock, warning))
+        self.early(self._result(page(), vectors, clock, warning))
         self._check_cancelled()
 
     def _check_cancelled(self) -> None:
@@ -188,17 +172,12 @@ class Searcher:
     def _exits(self, rerank: bool) -> tuple[int, ...]:
         return tuple(sorted({*self.plan.exits, self.rerank_exit} if rerank else set(self.plan.exits)))
 
-    def _rerank(self, candidates: list[Candidate], vectors: Vectors, weight: float) -> list[Candidate]:
-        head, tail = candidates[:_RERANKED], candidates[_RERANKED:]
-        deep = self._deep_scores(head, vectors)
+    def _rerank(self, pool: Pool, ranked: list[Candidate], vectors: Vectors) -> list[Candidate]:
+        """The deeper exit re-orders the dense list, and fusion and rules are applied once more."""
+        deep = self._deep_scores(ranked[:_RERANKED], vectors)
         if not deep:
-            return candidates
-        floor = min(candidate.score for candidate in head)
-        top = max(candidate.score for candidate in head)
-        blended = ranking.blend(head, deep, self.rerank_exit, weight)
-        # Back on the fused scale, so that the tail's scores still compare.
-        scale = (top - floor) or 1.0
-        return [candidate.rescored(floor + scale * candidate.score) for candidate in blended] + tail
+            return ranked
+        return ranking.rank(ranking.deepened_pool(pool, deep, self.rerank_exit), self.weights)
 
     def _rescore(self, candidates: list[Candidate], vectors: Vectors) -> list[Candidate]:
         """For code → code the deeper similarity simply takes the place of the shallow one."""
@@ -280,15 +259,6 @@ def _same_place(hit: StoredChunk, place: StoredChunk) -> bool:
 
 def _name(stored: StoredChunk) -> tuple[str, str]:
     return (stored.chunk.container, stored.chunk.symbol)
-
-
-def _fuse(
-    lexical: Sequence[tuple[StoredChunk, float]], dense: Sequence[Candidate], weight: float
-) -> list[Candidate]:
-    exits = {candidate.key: candidate.exit for candidate in dense}
-    hits = [(candidate.stored, candidate.score) for candidate in dense]
-    fused = ranking.fuse(lexical, hits, None, weight)
-    return [replace(candidate, exit=exits.get(candidate.key)) for candidate in fused]
 
 
 def _hits(candidates: Sequence[Candidate]) -> tuple[Hit, ...]:

@@ -1,27 +1,32 @@
-"""Ranking: fusion, features and re-ranking.  Pure functions over arrays and chunks; no I/O of any kind."""
+"""Ranking: from candidate lists to a page of hits.  Pure functions over arrays and chunks, no I/O."""
 
+from mosearch.ranking.candidate import Candidate
 from mosearch.ranking.depth import deepened
-from mosearch.ranking.fusion import Candidate, blend, fuse
 from mosearch.ranking.nearby import SAMPLE, merged, scores_beside
+from mosearch.ranking.pool import Pool, deepened_pool, gather
 from mosearch.ranking.query import Query, parse_query
-from mosearch.ranking.rules import apply_rules
-from mosearch.ranking.selection import select
+from mosearch.ranking.scoring import rank
+from mosearch.ranking.selection import select, select_places
 from mosearch.ranking.terms import FIELD_BOOSTS, TERMS_VERSION, terms_of_chunk, terms_of_text
+from mosearch.ranking.weights import Weights
 
 __all__ = [
     "FIELD_BOOSTS",
     "SAMPLE",
     "TERMS_VERSION",
     "Candidate",
+    "Pool",
     "Query",
-    "apply_rules",
-    "blend",
+    "Weights",
     "deepened",
-    "fuse",
+    "deepened_pool",
+    "gather",
     "merged",
     "parse_query",
+    "rank",
     "scores_beside",
     "select",
+    "select_places",
     "terms_of_chunk",
     "terms_of_text",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mosearch.ranking.fusion import Candidate
+from mosearch.ranking.candidate import Candidate
 
 
 def deepened(candidates: Sequence[Candidate], deep: Mapping[str, float], exit: int) -> list[Candidate]:

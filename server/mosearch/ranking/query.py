@@ -27,8 +27,10 @@ class Query:
     text: str
     terms: tuple[str, ...]
     """Distinct folded terms without stop words, in order; all terms where only stop words were given."""
+    names: frozenset[str]
+    """Last parts of what is written like a name in code: `HTTPPool.acquire` → acquire."""
     symbols: frozenset[str]
-    """Lower-case last parts of what is written like a name in code: `HTTPPool.acquire` → acquire."""
+    """The same in lower case."""
     is_symbol: bool
     """The whole query is one name, so its definition is wanted first."""
 
@@ -40,13 +42,14 @@ def parse_query(text: str) -> Query:
     kept = [term for term in raw if term not in _STOP_WORDS]
     words = text.split()
     whole_name = len(words) == 1 and _QUALIFIED_NAME.fullmatch(text) is not None
-    symbols = {_last_part(word) for word in _names_in(text)}
+    names = {_last_part(word) for word in _names_in(text)}
     if whole_name:
-        symbols.add(_last_part(text))
+        names.add(_last_part(text))
     return Query(
         text=text,
         terms=tuple(dict.fromkeys(kept or raw)),
-        symbols=frozenset(symbols),
+        names=frozenset(names),
+        symbols=frozenset(name.lower() for name in names),
         is_symbol=whole_name,
     )
 
@@ -66,4 +69,4 @@ def _names_in(text: str) -> list[str]:
 
 
 def _last_part(name: str) -> str:
-    return re.split(r"\W+", name)[-1].lower()
+    return re.split(r"\W+", name)[-1]

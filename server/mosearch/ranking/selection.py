@@ -5,30 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from mosearch.ranking.fusion import Candidate
-
-FILE_DECAY = 0.5
-"""Each further hit of a file counts this much of the one before it."""
+from mosearch.ranking.candidate import Candidate
 
 
-def select(candidates: Sequence[Candidate], limit: int, *, fold_copies: bool) -> list[Candidate]:
-    """The best `limit` candidates, best first.
+def select(candidates: Sequence[Candidate], limit: int, file_decay: float) -> list[Candidate]:
+    """A page of the best `limit` candidates, best first.
 
-    One symbol gives one hit (its best part).  With `fold_copies` one text gives one hit (the
-    best-placed copy), and the scores of a file's second, third … hit are lowered so that other files
-    are seen too; without it every place counts and scores stay as they are.
+    One symbol gives one hit (its best part), one text gives one hit (the best-placed copy), and each
+    further hit of a file counts `file_decay` of the one before it, so that other files are seen too.
     """
-    folded = _first_of_each(candidates, fold_copies=fold_copies)
-    if not fold_copies:
-        return folded[:limit]
     seen: Counter[str] = Counter()
     decayed = []
-    for candidate in folded:
+    for candidate in _first_of_each(candidates, fold_copies=True):
         path = candidate.stored.path
-        decayed.append(candidate.rescored(candidate.score * FILE_DECAY ** seen[path]))
+        decayed.append(candidate.rescored(candidate.score * file_decay ** seen[path]))
         seen[path] += 1
     decayed.sort(key=lambda candidate: -candidate.score)
     return decayed[:limit]
+
+
+def select_places(candidates: Sequence[Candidate], limit: int) -> list[Candidate]:
+    """The best `limit` candidates, best first: one hit for each symbol, but every copy of a text."""
+    return _first_of_each(candidates, fold_copies=False)[:limit]
 
 
 def _first_of_each(candidates: Sequence[Candidate], *, fold_copies: bool) -> list[Candidate]:

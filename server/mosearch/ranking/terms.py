@@ -8,7 +8,7 @@ things (`caches`/`caching` fold only as far as English plurals do).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Final
@@ -30,6 +30,16 @@ TERMS_VERSION = 1
 
 # Longer runs are data (keys, encoded bytes), not words anyone types.
 _LONGEST_TERM = 64
+
+_SHORTEST_BEGINNING = 3
+_SHORTEST_STEM = 4
+_ENDINGS = frozenset(
+    """
+    e d r rs ed er ers es ing ings ion ions or ors s able ably al ance ant ate ated ates ating ation ations
+    ator ators ce cy ence ency ent ic ical ification ified ifier ify isation ise ised iser ising ity ive
+    ization ize ized izer izing ly ment ments ness ous t tion tive ure y
+    """.split()
+)
 
 
 def terms_of_text(text: str) -> list[str]:
@@ -62,6 +72,26 @@ def fold(word: str) -> str:
     if len(word) > 3 and word.endswith("s") and word[-2] not in "us":
         return word[:-1]
     return word
+
+
+def share_of_akin(terms: Sequence[str], words: Iterable[str]) -> float:
+    """Share of `terms` that are akin to one of `words`, in [0, 1]; 0 without terms."""
+    have = set(words)
+    return sum(any(akin(term, word) for word in have) for term in terms) / len(terms) if terms else 0.0
+
+
+@lru_cache(maxsize=65536)
+def akin(word: str, other: str) -> bool:
+    """Whether two folded words seem to be forms of one: `decode`, `decoder` and `decoding`.
+
+    The shorter begins the longer, or both are one beginning with English endings.  Too generous for
+    an index, it serves where words are few: in the names of symbols, files and folders.
+    """
+    shorter, longer = sorted((word, other), key=len)
+    shared = next((i for i, letter in enumerate(shorter) if letter != longer[i]), len(shorter))
+    if shared == len(shorter):
+        return shared >= _SHORTEST_BEGINNING or shorter == longer
+    return shared >= _SHORTEST_STEM and {shorter[shared:], longer[shared:]} <= _ENDINGS
 
 
 @lru_cache(maxsize=65536)

@@ -1,0 +1,29 @@
+"""A chunk on its way to becoming a hit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mosearch.types import StoredChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk with its score so far (higher is better; comparable within one query only)."""
+
+    stored: StoredChunk
+    score: float
+    exit: int | None = None
+    """The exit whose vectors last placed it; None while it was found by its words only."""
+
+    def rescored(self, score: float) -> Candidate:
+        return replace(self, score=score)
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return key(self.stored)
+
+
+def key(stored: StoredChunk) -> tuple[int, int, int]:
+    """What no other chunk of an index has."""
+    return (stored.file_id, stored.chunk.start_byte, stored.chunk.part)

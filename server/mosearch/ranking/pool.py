@@ -1,0 +1,132 @@
+"""The candidates of one query, and all that ranking looks at: computed once, scored with any weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosearch.ranking.candidate import Candidate, key
+from mosearch.ranking.query import Query
+from mosearch.ranking.terms import share_of_akin, terms_of_text
+from mosearch.ranking.traits import TRAITS, asked_for, traits
+from mosearch.types import Chunk, StoredChunk, SymbolKind
+
+_TYPES = frozenset(
+    {
+        SymbolKind.MODULE,
+        SymbolKind.NAMESPACE,
+        SymbolKind.CLASS,
+        SymbolKind.ENUM,
+        SymbolKind.INTERFACE,
+        SymbolKind.STRUCT,
+        SymbolKind.TYPE_PARAMETER,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """`n` candidates; every array is [n]."""
+
+    chunks: tuple[StoredChunk, ...]
+    exits: tuple[int | None, ...]
+    """The exit whose vectors last placed each; None for what was found by its words only."""
+    is_symbol: bool
+    lexical: NDArray[np.float64]
+    """Rank in the full-text list from 1; infinite for what is not in it."""
+    dense: NDArray[np.float64]
+    """Rank in the dense list, likewise."""
+    files: NDArray[np.int64]
+    """A number for each file."""
+    name: NDArray[np.float64]
+    """Share of the query's terms akin to words of the symbol or its container, in [0, 1]."""
+    place: NDArray[np.float64]
+    """Share of the query's terms akin to words of the file's name or its folder's, in [0, 1]."""
+    defines: NDArray[np.bool_]
+    """Whether the definition of a symbol begins there which the query names."""
+    as_written: NDArray[np.bool_]
+    """… in the same case."""
+    of_type: NDArray[np.bool_]
+    """… and the symbol is a type."""
+    traits: NDArray[np.bool_]
+    """[n, traits]: what each is and the query does not ask for."""
+
+
+def gather(query: Query, lexical: Sequence[tuple[StoredChunk, float]], dense: Sequence[Candidate]) -> Pool:
+    """The union of what was found by words and by vectors, both lists best first."""
+    nearest = [(candidate.stored, candidate.score) for candidate in dense]
+    exits = {candidate.key: candidate.exit for candidate in dense}
+    words, vectors = _ranks(lexical), _ranks(nearest)
+    found = {key(stored): stored for stored, _ in (*lexical, *nearest)}
+    chunks = tuple(found.values())
+    wanted = [trait not in asked_for(query) for trait in TRAITS]
+    has = [traits(stored.path, stored.chunk) for stored in chunks]
+    numbers = {path: number for number, path in enumerate(dict.fromkeys(s.path for s in chunks))}
+    places = {path: share_of_akin(query.terms, terms_of_text(file_words(path))) for path in numbers}
+    defines = np.array([_defines(query, stored.chunk) for stored in chunks], bool)
+    return Pool(
+        chunks=chunks,
+        exits=tuple(exits.get(each) for each in found),
+        is_symbol=query.is_symbol,
+        lexical=np.array([words.get(each, np.inf) for each in found]),
+        dense=np.array([vectors.get(each, np.inf) for each in found]),
+        files=np.array([numbers[stored.path] for stored in chunks], np.int64),
+        name=np.array([share_of_akin(query.terms, terms_of_text(_names(s.chunk))) for s in chunks]),
+        place=np.array([places[stored.path] for stored in chunks]),
+        defines=defines,
+        as_written=defines & np.array([stored.chunk.symbol in query.names for stored in chunks], bool),
+        of_type=defines & np.array([stored.chunk.kind in _TYPES for stored in chunks], bool),
+        traits=np.array([[trait in each for trait in TRAITS] for each in has], bool).reshape(-1, len(TRAITS))
+        & np.array(wanted, bool),
+    )
+
+
+def deepened_pool(pool: Pool, deep: Mapping[str, float], exit: int) -> Pool:
+    """The same candidates, re-ordered in the dense list by the similarities of a deeper exit.
+
+    `deep` maps a chunk's digest to its similarity.  The chunks that have one change places among
+    themselves: the places that they hold in the dense list are dealt out anew, best first.  Those
+    that have none keep theirs, so that being not yet embedded neither buries nor lifts a chunk.
+    """
+    known = np.array([stored.chunk.digest in deep for stored in pool.chunks], bool)
+    if not known.any():
+        return pool
+    where = np.flatnonzero(known)
+    similar = np.array([deep[pool.chunks[index].chunk.digest] for index in where])
+    order = where[np.argsort(-similar, kind="stable")]
+    held = np.sort(pool.dense[where])
+    outside = np.isinf(held)
+    last = np.max(pool.dense, where=np.isfinite(pool.dense), initial=0.0)
+    held[outside] = last + np.arange(1, outside.sum() + 1)
+    dense = pool.dense.copy()
+    dense[order] = held
+    exits = tuple(exit if known[index] else old for index, old in enumerate(pool.exits))
+    return replace(pool, dense=dense, exits=exits)
+
+
+def file_words(path: str) -> str:
+    pure = PurePosixPath(path)
+    return f"{pure.parent.name} {pure.stem}"
+
+
+def _names(chunk: Chunk) -> str:
+    return f"{chunk.container} {chunk.symbol}"
+
+
+def _defines(query: Query, chunk: Chunk) -> bool:
+    return chunk.part == 0 and bool(chunk.symbol) and chunk.symbol.lower() in query.symbols
+
+
+def _ranks(hits: Sequence[tuple[StoredChunk, float]]) -> dict[tuple[int, int, int], float]:
+    """Ranks from 1; hits with the same score share the better one."""
+    ranks: dict[tuple[int, int, int], float] = {}
+    rank, last = 0, None
+    for position, (stored, score) in enumerate(hits, start=1):
+        if score != last:
+            rank, last = position, score
+        ranks[key(stored)] = float(rank)
+    return ranks

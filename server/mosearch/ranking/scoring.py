@@ -1,0 +1,61 @@
+"""From a pool of candidates to an order: fusion of two lists, rules, coherence of files."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosearch.ranking.candidate import Candidate
+from mosearch.ranking.pool import Pool
+from mosearch.ranking.traits import TRAITS
+from mosearch.ranking.weights import Weights
+
+# So many chunks of a file say that it is about the question; more would favour long files.
+_COHERENT_CHUNKS = 10
+
+
+def rank(pool: Pool, weights: Weights) -> list[Candidate]:
+    """All candidates of the pool, best first."""
+    found = scores(pool, weights)
+    return [
+        Candidate(pool.chunks[index], float(found[index]), pool.exits[index])
+        for index in np.argsort(-found, kind="stable")
+    ]
+
+
+def scores(pool: Pool, weights: Weights) -> NDArray[np.float64]:
+    """[n], each at least 0; without boosts, 1 is first place in both lists."""
+    factors = np.array([getattr(weights, trait) for trait in TRAITS])
+    boost = (
+        weights.name * pool.name
+        + weights.place * pool.place
+        + weights.definition * pool.defines
+        + weights.definition_as_written * pool.as_written
+        + weights.definition_of_type * pool.of_type
+    )
+    single = _fused(pool, weights) * (1 + boost) * np.where(pool.traits, factors, 1.0).prod(axis=1)
+    return _coherent(single, pool.files, weights)
+
+
+def _fused(pool: Pool, weights: Weights) -> NDArray[np.float64]:
+    """Reciprocal rank fusion, scaled so that first place in both lists gives 1."""
+    k = weights.rank_constant
+    share = weights.dense_for_symbols if pool.is_symbol else weights.dense
+    return (k + 1) * ((1 - share) / (k + pool.lexical) + share / (k + pool.dense))
+
+
+def _coherent(single: NDArray[np.float64], files: NDArray[np.int64], weights: Weights) -> NDArray[np.float64]:
+    """Raise the chunks of files in which many chunks score well, and the best of each such file more."""
+    if not len(single):
+        return single
+    order = np.lexsort((-single, files))
+    starts = np.flatnonzero(np.diff(files[order], prepend=-1))
+    within = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    counted = np.where(within < _COHERENT_CHUNKS, single[order], 0.0)
+    sums = np.zeros(files.max() + 1)
+    np.add.at(sums, files[order], counted)
+    share = sums / (sums.max() or 1.0)
+    raised: NDArray[np.float64] = single * (1 + weights.coherence * share[files])
+    best = order[starts]
+    raised[best] += weights.lead * raised.max() * share[files[best]]
+    return raised

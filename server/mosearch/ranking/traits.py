@@ -1,0 +1,59 @@
+"""What kind of place a chunk is in, and whether a query asks for such places."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mosearch.ranking.query import Query
+from mosearch.types import Chunk, SymbolKind
+
+TRAITS: Final = ("test", "example", "vendored", "prose", "data", "remainder", "header")
+"""Each is the name of its factor in `Weights`."""
+
+_TEST = re.compile(r"(^|/)(tests?|testing|__tests__|spec|specs|testdata|fixtures)(/|$)", re.IGNORECASE)
+_TEST_FILE = re.compile(
+    r"(^|/)(test_[^/]*|[^/]*(_test|_spec|\.test|\.spec|Tests?|Spec|Suite|conftest))\.\w+$"
+)
+_EXAMPLE = re.compile(
+    r"(^|/)(examples?|docs?|docs_src|samples?|demos?|benchmarks?|bench)(/|$)", re.IGNORECASE
+)
+_VENDORED = re.compile(r"(^|/)(_?vendor(ed)?|third[_-]?party|external|deps)(/|$)", re.IGNORECASE)
+_DATA = re.compile(r"\.(json|ya?ml|toml|xml|ini|cfg|properties|csv)$", re.IGNORECASE)
+_HEADER = re.compile(r"\.(h|hh|hpp|hxx)$", re.IGNORECASE)
+_PROSE = frozenset({"markdown", "text", "rst"})
+_FUNCTIONS = frozenset({SymbolKind.FUNCTION, SymbolKind.METHOD, SymbolKind.CONSTRUCTOR, SymbolKind.OPERATOR})
+_ASKED_FOR = {
+    "test": {"test", "testing", "tested", "spec", "fixture", "mock"},
+    "example": {"example", "sample", "demo", "benchmark", "doc", "documentation"},
+    "vendored": {"vendor", "vendored"},
+    "prose": {"documentation", "readme", "doc", "changelog", "guide"},
+    "data": {"json", "yaml", "yml", "toml", "xml", "ini"},
+    "remainder": {"import", "constant", "module"},
+    "header": {"header", "struct", "typedef", "macro", "declaration"},
+}
+
+
+def traits(path: str, chunk: Chunk) -> set[str]:
+    """The members of `TRAITS` that a chunk has.  A header's functions are code like any other."""
+    found = set()
+    if _TEST.search(path) or _TEST_FILE.search(path):
+        found.add("test")
+    if _EXAMPLE.search(path):
+        found.add("example")
+    if _VENDORED.search(path):
+        found.add("vendored")
+    if _DATA.search(path):
+        found.add("data")
+    if _HEADER.search(path) and chunk.kind not in _FUNCTIONS:
+        found.add("header")
+    if chunk.language in _PROSE:
+        found.add("prose")
+    elif chunk.kind is SymbolKind.MODULE:
+        found.add("remainder")
+    return found
+
+
+def asked_for(query: Query) -> set[str]:
+    """The traits that the query is after: their factors are left out."""
+    return {trait for trait, words in _ASKED_FOR.items() if words.intersection(query.terms)}
