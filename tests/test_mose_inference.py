@@ -139,6 +139,33 @@ def test_names_are_split_where_a_reader_would() -> None:
     assert split_identifiers("x = getHTTPResponse_v2(__init__)") == "x = get HTTP Response v 2( init )"
 
 
+AWKWARD = ["x[MASK]y", "[CLS]", "a\x00b", "a\x0bb", "a\x7fb", "x" * 101, "get_HTTPResponse2(_a_, __b__)", "ÀB c", ""]
+CODE = st.lists(
+    st.sampled_from([*AWKWARD, " ", "\n", "\t", "def ", "selfIs", "_", "12ab", "->", '"', "é", "ß", "日", "[", "MASK]"])
+    | st.text(st.characters(max_codepoint=127), max_size=6)
+).map("".join)
+
+
+@given(st.lists(CODE, max_size=4))
+def test_looked_up_words_have_the_ids_that_the_library_gives(tiny_model: Path, texts: list[str]) -> None:
+    tokenizer = TextTokenizer(tiny_model, load_config(tiny_model))
+    assert tokenizer._words is not None
+    found = tokenizer(texts, "code")
+    tokenizer._words = None
+    assert found == tokenizer(texts, "code")
+
+
+def test_words_are_remembered_up_to_a_limit(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = TextTokenizer(tiny_model, load_config(tiny_model))
+    monkeypatch.setattr("mosearch.mose.words._MAX_WORDS", 10)
+    table = tokenizer._words
+    assert table is not None
+    for number in range(100):
+        tokenizer([f"name{number} " + "long" * 100], "code")
+        assert len(table._ids) <= 10
+    assert all(len(word) <= 64 for word in table._ids)
+
+
 @given(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,30}", fullmatch=True))
 def test_the_encoder_and_the_word_search_split_names_alike(name: str) -> None:
     assert split_identifiers(name).split() == split_identifier(name)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from mosearch.encoder.config import ModelConfig
 
-
 class Bert(nn.Module):
     """Token ids to hidden states, leaving off after the deepest layer that is asked for."""
 
@@ -59,9 +58,12 @@ class BertLayer(nn.Module):
         split = self.qkv(hidden).view(batch, tokens, 3, self.heads, size // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
         if self.training:
-            mixed = attention(query, key, value, attended)
+            attend = attention
+        elif _multiplies_faster(query):
+            attend = _attend_by_products
         else:
-            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attended)
+            attend = F.scaled_dot_product_attention
+        mixed = attend(query, key, value, attended)
         mixed = self.out(mixed.transpose(1, 2).reshape(batch, tokens, size))
         hidden = self.attention_norm(hidden + mixed)
         output: Tensor = self.output_norm(hidden + self.down(F.gelu(self.up(hidden))))
@@ -73,6 +75,26 @@ def attention(query: Tensor, key: Tensor, value: Tensor, attended: Tensor) -> Te
     scores = query @ (key * key.shape[-1] ** -0.5).transpose(-2, -1)
     mixed: Tensor = scores.masked_fill(~attended, -1e4).softmax(-1).to(value.dtype) @ value
     return mixed
+
+
+def _multiplies_faster(query: Tensor) -> bool:
+    """Torch's fused attention takes twice the time of plain products where a CPU multiplies bfloat16 itself."""
+    return query.device.type == "cpu" and query.dtype == torch.bfloat16 and not query.requires_grad
+
+
+def _attend_by_products(query: Tensor, key: Tensor, value: Tensor, attended: Tensor) -> Tensor:
+    """As `scaled_dot_product_attention`: [b, heads, t, size] thrice, bool [b, 1, 1, t] → [b, heads, t, size].
+
+    The softmax divides last, where there is least to divide, which halves its time.
+    """
+    batch, heads, tokens, size = query.shape
+    query, key, value = (x.reshape(batch * heads, tokens, size) for x in (query, key, value))
+    bias = torch.zeros_like(attended, dtype=query.dtype).masked_fill_(~attended, float("-inf"))
+    bias = bias.expand(batch, heads, 1, tokens).reshape(batch * heads, 1, tokens)
+    scores = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=size**-0.5)
+    weights = scores.sub_(scores.amax(2, keepdim=True)).exp_()
+    mixed = torch.bmm(weights, value).div_(weights.sum(2, keepdim=True))
+    return mixed.view(batch, heads, tokens, size)
 
 
 _RENAMED = {

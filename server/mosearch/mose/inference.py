@@ -30,6 +30,8 @@ request which waits for the pass to end does not wait long.  On one core of 2025
 _LAYER_WEIGHTS = 12 * 384**2
 """In a layer of such a model; one with more of them gets as many fewer tokens."""
 
+_ROW_STEP = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -211,8 +213,11 @@ def _cpu_multiplies_bf16() -> bool:
 
 
 def padded(ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """int64 ids, padded with 0 on the right, and a bool mask, True for tokens; both [rows, longest row]."""
-    longest = max(len(row) for row in ids)
+    """int64 ids, padded with 0 on the right, and a bool mask, True for tokens; both [rows, t].
+
+    t is the longest row's length, rounded up: kernels that are made for a shape are kept, and there are few.
+    """
+    longest = -(-max(len(row) for row in ids) // _ROW_STEP) * _ROW_STEP
     padded = np.zeros((len(ids), longest), np.int64)
     mask = np.zeros((len(ids), longest), np.bool_)
     for number, row in enumerate(ids):

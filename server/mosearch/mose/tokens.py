@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from mosearch.encoder.config import CHARACTERS_PER_TOKEN, ModelConfig
 from mosearch.encoder.models import TOKENIZER_FILE
 from mosearch.errors import ModelError
+from mosearch.mose.words import WordTable, applies_to
 from mosearch.types import TextKind
 
 # The same words as `mosearch.text.split_identifier` for ASCII names, in one pass over a whole text.
@@ -51,6 +52,9 @@ class TextTokenizer:
             self._tokenizer.encode_special_tokens = True
             self._check_frame(file)
         self._suffix = self._framing(config.suffix)
+        self._words: WordTable | None = None
+        if not config.suffix and applies_to(self._tokenizer):
+            self._words = WordTable(self._tokenizer, self._split)
 
     def __call__(
         self, texts: Sequence[str], kind: TextKind, languages: Sequence[str] | None = None
@@ -61,12 +65,23 @@ class TextTokenizer:
         bodies = [self._prepared(text) for text in texts]
         if self._config.suffix:
             return self._framed(bodies, prefixes)
-        whole = [prefix + body for prefix, body in zip(prefixes, bodies, strict=True)]
-        return [found.ids or [0] for found in self._tokenizer.encode_batch_fast(whole)]
+        return self._plain(bodies, prefixes)
+
+    def _plain(self, bodies: list[str], prefixes: list[str]) -> list[list[int]]:
+        """Prefix and body, to which the tokeniser adds special tokens itself."""
+        found: list[list[int] | None] = [None] * len(bodies)
+        if self._words and not any(prefixes):
+            found = [self._words.find(body, self._config.max_tokens) for body in bodies]
+        rest = [row for row, ids in enumerate(found) if ids is None]
+        encoded = self._tokenizer.encode_batch_fast([prefixes[r] + self._split(bodies[r]) for r in rest])
+        for row, encoding in zip(rest, encoded, strict=True):
+            found[row] = encoding.ids
+        return [ids or [0] for ids in found]
 
     def _framed(self, bodies: list[str], prefixes: list[str]) -> list[list[int]]:
         """Prefix, as much of the body as there is room for, suffix: each tokenised on its own."""
-        encoded = self._tokenizer.encode_batch_fast(bodies, add_special_tokens=False)
+        split = [self._split(body) for body in bodies]
+        encoded = self._tokenizer.encode_batch_fast(split, add_special_tokens=False)
         heads = {prefix: self._framing(prefix) for prefix in set(prefixes)}
         framed = []
         for found, prefix in zip(encoded, prefixes, strict=True):
@@ -97,6 +112,9 @@ class TextTokenizer:
         if not text.isascii():
             # A lone surrogate cannot be encoded; editors do send them.
             text = text.encode("utf-8", "replace").decode("utf-8")
+        return text
+
+    def _split(self, text: str) -> str:
         return split_identifiers(text) if self._config.split_identifiers else text
 
     def _prefix(self, kind: TextKind, language: str) -> str:
