@@ -139,9 +139,21 @@ def test_names_are_split_where_a_reader_would() -> None:
     assert split_identifiers("x = getHTTPResponse_v2(__init__)") == "x = get HTTP Response v 2( init )"
 
 
-AWKWARD = ["x[MASK]y", "[CLS]", "a\x00b", "a\x0bb", "a\x7fb", "x" * 101, "get_HTTPResponse2(_a_, __b__)", "ÀB c", ""]
+AWKWARD = [
+    "x[MASK]y",
+    "[CLS]",
+    "a\x00b",
+    "a\x0bb",
+    "a\x7fb",
+    "x" * 101,
+    "get_HTTPResponse2(_a_, __b__)",
+    "ÀB c",
+    "",
+]
 CODE = st.lists(
-    st.sampled_from([*AWKWARD, " ", "\n", "\t", "def ", "selfIs", "_", "12ab", "->", '"', "é", "ß", "日", "[", "MASK]"])
+    st.sampled_from(
+        [*AWKWARD, " ", "\n", "\t", "def ", "selfIs", "_", "12ab", "->", '"', "é", "ß", "日", "[", "MASK]"]
+    )
     | st.text(st.characters(max_codepoint=127), max_size=6)
 ).map("".join)
 

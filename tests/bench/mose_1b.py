@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import statistics
 import time
 from collections.abc import Callable
@@ -25,12 +24,12 @@ from typing import Any
 import psutil
 import torch
 from published_checkpoint import FULL_SIZE, VARIANTS, shapes, write
+from source_tree import sample_chunks
 
 from mosearch.encoder import ModelConfig
 from mosearch.encoder.models import load_config
 from mosearch.mose import Encoder, load
 from mosearch.mose.inference import Batch
-from mosearch.parsing import LANGUAGES, language_of, parse
 from mosearch.types import Chunk
 
 _ROUNDS = 9
@@ -57,7 +56,7 @@ def main() -> None:
     if options.action == "measure":
         found = measure(options.folder, options.exit, options.device, options.tokens)
     else:
-        chunks = _chunks(options.source, options.chunks)
+        chunks = sample_chunks(options.source, options.chunks)
         found = throughput(options.folder, options.exit, options.device, chunks)
     print(json.dumps(found))  # noqa: T201
 
@@ -132,17 +131,6 @@ def throughput(folder: Path, exit_: int, device: str, chunks: list[Chunk]) -> di
 def _batches(encoder: Encoder, portion: list[Chunk], exit_: int) -> list[Batch]:
     texts, languages = [c.encoder_text for c in portion], [c.language for c in portion]
     return list(encoder.batches(texts, "code", languages, encoder.batch_tokens((exit_,))))
-
-
-def _chunks(tree: Path, count: int) -> list[Chunk]:
-    """A sample of a tree's chunks, in an order of their own."""
-    found: list[Chunk] = []
-    for file in sorted(path for path in tree.rglob("*") if path.is_file()):
-        language = language_of(file.name)
-        if language in LANGUAGES:
-            found += parse(file.read_bytes(), language, file.name).chunks
-    random.Random(0).shuffle(found)
-    return found[:count]
 
 
 def _multiplications(config: ModelConfig, exit_: int, tokens: int) -> int:

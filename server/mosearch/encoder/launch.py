@@ -20,6 +20,15 @@ START_SECONDS = 120.0
 _DIAL_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 
+_ENVIRONMENT = {
+    # Threads of a matrix product that wait for each other must not spin: the cores are the editor's, too.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # A pool of memory for each thread, and a kernel for each of a thousand shapes, are 200 MB in a day.
+    "MALLOC_ARENA_MAX": "2",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
+}
+"""Unless the user's environment says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
