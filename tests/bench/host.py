@@ -157,11 +157,9 @@ def _print_table(report: dict[str, Any]) -> None:
     peer = report.get("peer", {}).get("texts_per_cpu_s")
     print("exit  texts/s  per CPU s  share of peak  peak MB  times the peer")  # noqa: T201
     for row in report["exits"]:
-        times = f"{row['texts_per_cpu_s'] / peer:.1f}" if peer else "-"
-        print(  # noqa: T201
-            f"{row['exit']:4}  {row['texts_per_s']:7}  {row['texts_per_cpu_s']:9}  {row['share_of_peak']:13.3f}"
-            f"  {row['peak_mb']:7}  {times:>14}"
-        )
+        times = f"{row['texts_per_cpu_s'] / peer:14.1f}" if peer else ""
+        speed = f"{row['exit']:4}  {row['texts_per_s']:7}  {row['texts_per_cpu_s']:9}"
+        print(f"{speed}  {row['share_of_peak']:13.3f}  {row['peak_mb']:7}  {times}")  # noqa: T201
 
 
 if __name__ == "__main__":

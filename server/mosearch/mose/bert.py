@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
@@ -58,6 +58,7 @@ class BertLayer(nn.Module):
         batch, tokens, size = hidden.shape
         split = self.qkv(hidden).view(batch, tokens, 3, self.heads, size // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
+        attend: Callable[..., Tensor]
         if self.training:
             attend = attention
         elif _multiplies_faster(query):
