@@ -105,6 +105,8 @@ class Engine:
         self._last_sync: float | None = None
         self._feed = StatusFeed(self.status)
         self._coverage: tuple[float, Coverage] | None = None
+        self._left_behind = False
+        """Whether an update left texts for the index exit to somebody who may be busy deepening."""
         self._last_use = 0.0
         self._recent: dict[str, None] = {}
 
@@ -167,37 +169,39 @@ class Engine:
         finally:
             self._note(Activity())
 
-    def go_on(self, progress: Progress = no_progress, cancel: Cancel | None = None) -> str:
+    def go_on(
+        self, progress: Progress = no_progress, cancel: Cancel | None = None, *, depth: Depth = Depth.DEEP
+    ) -> str:
         """Embed what `update` left: at the index exit at once, at the deepest exit in idle time.
 
-        Returns, when nothing is left to do, why some texts could not be embedded.  It keeps away from
-        whoever asks or types, and waits while the machine runs on battery or others use it.
-        Raises `StoreError`, and `CancelledError` when `cancel` is raised; what is done is kept.
+        Returns, when nothing is left to do down to `depth`, why some texts could not be embedded.
+        Deepening keeps away from whoever asks or types, and waits while the machine runs on battery or
+        others use it.  Raises `StoreError`, and `CancelledError` when `cancel` is raised; what is done
+        is kept.
         """
         cancel = cancel if cancel is not None else threading.Event()
         try:
             _, warning = self._embedder().run(Depth.INDEX, self._noting(progress), cancel)
-            if not warning and self.settings.deepen:
+            if not warning and depth is Depth.DEEP and self.settings.deepen:
                 warning = self._deepen(cancel)
             return warning
         finally:
             self._note(Activity())
 
     def _deepen(self, cancel: Cancel) -> str:
-        stop = _Either(cancel, self._reason_to_wait)
+        stop = _Either(cancel, lambda: bool(self._reason_to_wait() or self._left_behind))
         while not self.store.coverage(self.model.fingerprint).is_complete(self._deepest_exit):
-            reason = self._reason_to_wait()
             if cancel.is_set():
                 raise CancelledError("Deepening was cancelled; what is done so far is kept.")
-            if reason:
+            if reason := self._reason_to_wait():
                 if self._activity.reason != reason:
                     self._note(Activity("paused", reason=reason))
                 time.sleep(_IDLE_POLL_S)
                 continue
-            try:
-                return self._embedder().run(Depth.DEEP, self._noting(no_progress), stop)[1]
-            except CancelledError:
-                continue  # paused, or cancelled: the next round tells
+            self._left_behind = False
+            with suppress(CancelledError):  # paused, called to shallower work, or ended: the next round tells
+                if warning := self._embedder().run(Depth.DEEP, self._noting(no_progress), stop)[1]:
+                    return warning
         return ""
 
     def _reason_to_wait(self) -> str:
@@ -231,6 +235,7 @@ class Engine:
         known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
         self._lay_all_over()
         embedded, warning = self._embedder().run(depth, progress, cancel)
+        self._left_behind = depth < Depth.INDEX
         if not warning:
             self._embed_all_shown()
         return replace(
@@ -572,14 +577,14 @@ class Engine:
 
 
 class _Either:
-    """Raised when one flag is, or when there is a reason."""
+    """Raised when a flag is, or when something else holds."""
 
-    def __init__(self, flag: Cancel, reason: Callable[[], str]) -> None:
+    def __init__(self, flag: Cancel, also: Callable[[], bool]) -> None:
         self._flag = flag
-        self._reason = reason
+        self._also = also
 
     def is_set(self) -> bool:
-        return self._flag.is_set() or bool(self._reason())
+        return self._flag.is_set() or self._also()
 
 
 def _folder_name(identity: str, readable: str) -> str:

@@ -15,7 +15,7 @@ from mosearch.lsp.buffers import Buffers
 from mosearch.lsp.configuration import Values
 from mosearch.progress import Meter
 from mosearch.settings import Settings, load_settings
-from mosearch.types import IndexReport
+from mosearch.types import Depth, IndexReport
 
 if TYPE_CHECKING:
     from mosearch.engine import Engine
@@ -86,10 +86,10 @@ class Listener(Protocol):
 
 
 class _Either:
-    """Raised when one of two flags is."""
+    """Raised when one of some flags is."""
 
-    def __init__(self, one: threading.Event, other: threading.Event) -> None:
-        self._flags = (one, other)
+    def __init__(self, *flags: threading.Event) -> None:
+        self._flags = flags
 
     def is_set(self) -> bool:
         return any(flag.is_set() for flag in self._flags)
@@ -261,8 +261,7 @@ class Folder:
         report = None
         state = State("ready", warning=self.state.warning)
         try:
-            cancel = _Either(self._stopping, self._cancelled)
-            report = engine.update(self._progress, cancel, lock_timeout=_RETRY_S)
+            report = self._bring_up_to_date(engine)
             state = State("ready", warning=report.warning)
         except StoreLockedError:
             self._wanted.set()
@@ -276,6 +275,21 @@ class Folder:
             self._become(state)
         if state.warning:
             self._listener.complain(self, state.warning)
+
+    def _bring_up_to_date(self, engine: Engine) -> IndexReport:
+        """Down to the index exit; what changes meanwhile is read as soon as the cheapest exit covers all."""
+        stop = _Either(self._stopping, self._cancelled)
+        while True:
+            report = engine.update(self._progress, stop, depth=Depth.FIRST, lock_timeout=_RETRY_S)
+            try:
+                change = _Either(self._stopping, self._cancelled, self._wanted)
+                warning = engine.go_on(self._progress, change, depth=Depth.INDEX)
+                return replace(report, warning=warning or report.warning)
+            except CancelledError:
+                if stop.is_set():
+                    raise
+            self._stopping.wait(_DEBOUNCE_S)
+            self._wanted.clear()
 
     def _go_on(self, engine: Engine) -> None:
         """Deepen and merge; what fails is tried again after the next update."""
