@@ -53,7 +53,7 @@ class MultiExitEncoder(nn.Module):
         needed = sorted({read for layer in layers for read in self._reads[layer]})
         hidden = self._states(input_ids, mask, needed)
         whole = [layer for layer in layers if heads[layer].projects_tokens]
-        found = {layer: heads[layer].projected(hidden[layer], input_ids, mask) for layer in whole}
+        found = {layer: heads[layer](hidden[layer], input_ids, mask) for layer in whole}
         pooled = {
             layer: self._exit(layer).pool(hidden[layer], input_ids, mask)
             for layer in needed
@@ -105,9 +105,11 @@ class Exit(nn.Module):
             return hidden[torch.arange(len(hidden), device=hidden.device), last_token(mask)].float()
         return self._mean(hidden, ids, mask)
 
-    def projected(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-        """`hidden` [b, t, hidden_size] to L2-normalised float32 [b, dim], each token through the head."""
-        return F.normalize(self._mean(self.head(hidden.float()), ids, mask), dim=1)
+    def forward(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """`hidden` [b, t, hidden_size] to L2-normalised float32 [b, dim]; not for a stacked exit."""
+        if self.projects_tokens:
+            return F.normalize(self._mean(self.head(hidden.float()), ids, mask), dim=1)
+        return self.project(self.pool(hidden, ids, mask))
 
     def project(self, pooled: Tensor) -> Tensor:
         """[b, width of all that the head reads] to L2-normalised float32 [b, dim]."""
