@@ -32,6 +32,8 @@ class Client:
     ) -> None:
         self.messages: list[Message] = []
         """All that came from the server, in order."""
+        self.arrived: dict[Any, float] = {}
+        """When each answer came, by the number of its request, as `time.perf_counter` has it."""
         self.process = subprocess.Popen(
             COMMAND,
             stdin=subprocess.PIPE,
@@ -155,6 +157,8 @@ class Client:
             while out.readline().strip():
                 pass
             message = json.loads(out.read(length))
+            if "method" not in message:
+                self.arrived[message.get("id")] = time.perf_counter()
             if "method" in message and "id" in message:
                 result = self.answer(message["method"], message.get("params"))
                 self.send({"jsonrpc": "2.0", "id": message["id"], "result": result})

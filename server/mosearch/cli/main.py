@@ -201,7 +201,7 @@ def serve(stdio: bool, tcp: int | None) -> None:
 
     if stdio and tcp is not None:
         raise UsageError("Give either --stdio or --tcp PORT, not both.")
-    click.get_current_context().exit(lsp.serve_stdio() if tcp is None else lsp.serve_tcp(tcp))
+    sys.exit(lsp.serve_stdio() if tcp is None else lsp.serve_tcp(tcp))
 
 
 @_group.command(

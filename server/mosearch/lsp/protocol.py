@@ -7,6 +7,7 @@ commands; documents are kept by `mosearch.lsp.text`, with LSP's idea of a line.
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import logging
 from collections.abc import Callable, Generator
@@ -17,8 +18,7 @@ import cattrs
 from cattrs import transform_error
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcInvalidParams
-from pygls.protocol import JsonRPCRequestMessage, LanguageServerProtocol, lsp_method
-from pygls.protocol.json_rpc import JsonRPCNotification
+from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from mosearch import __version__
 from mosearch.lsp.text import Document
@@ -40,6 +40,13 @@ class Protocol(LanguageServerProtocol):
         """Open documents by URI, unquoted: clients do not agree on what to quote."""
         self.encoding: str = lsp.PositionEncodingKind.Utf16.value
         """Of all positions, agreed on at `initialize`."""
+        self.on_document: Callable[[str], None] = lambda _: None
+        """Called with the URI of a document that was opened, edited or closed."""
+        self._documents_changed: dict[str, Callable[[Any], None]] = {
+            lsp.TEXT_DOCUMENT_DID_OPEN: self._did_open,
+            lsp.TEXT_DOCUMENT_DID_CHANGE: self._did_change,
+            lsp.TEXT_DOCUMENT_DID_CLOSE: self._did_close,
+        }
         self.on_exit: Callable[[int], None] = lambda _: None
         """Called with the exit code when the client sends `exit`."""
 
@@ -83,21 +90,27 @@ class Protocol(LanguageServerProtocol):
             self.refuse(number, lsp.ErrorCodes.InvalidRequest, "`initialize` may be sent only once.")
         else:
             try:
-                request = self._read(message, JsonRPCRequestMessage)
+                params = self._params(message)
             except Exception as error:
                 self.refuse(number, lsp.ErrorCodes.InvalidParams, f"{method}: {_what_is_wrong(error)}")
                 return
-            self.handle_message(request)
+            # Each request in a context of its own, as pygls has it: it keeps the request's id there.
+            contextvars.copy_context().run(self._handle_request, number, method, params)
 
     def _receive_notification(self, method: str, message: dict[str, Any]) -> None:
         if method != lsp.EXIT and (self._shutdown or self._workspace is None):
             return
         try:
-            notification = self._read(message, JsonRPCNotification)
+            params = self._params(message)
         except Exception as error:
             _log.warning("%s is ignored: %s", method, _what_is_wrong(error))
             return
-        self.handle_message(notification)
+        if method in self._documents_changed:
+            # Without the detours of `_handle_notification`: one for every key, sometimes thousands at once.
+            self._documents_changed[method](params)
+            self.on_document(params.text_document.uri)
+        else:
+            self._handle_notification(method, params)
 
     def _receive_response(self, message: dict[str, Any]) -> None:
         future = self._request_futures.get(message["id"]) if _is_number(message["id"]) else None
@@ -112,14 +125,12 @@ class Protocol(LanguageServerProtocol):
             return
         self.handle_message(answer)
 
-    def _read(self, message: dict[str, Any], other: type[Any]) -> Any:
-        """The message as its type if LSP has one; our own keep plain JSON parameters."""
-        method = message["method"]
-        kind = self.get_message_type(method)
-        if kind is not None:
-            return self._converter.structure(message, kind)
-        values = {"method": method, "jsonrpc": "2.0", "params": message.get("params")}
-        return other(id=message["id"], **values) if "id" in message else other(**values)
+    def _params(self, message: dict[str, Any]) -> Any:
+        """The parameters as their type if LSP has one; those of our own methods stay plain JSON."""
+        kind = self.get_message_type(message["method"])
+        if kind is None:
+            return message.get("params")
+        return getattr(self._converter.structure(message, kind), "params", None)
 
     def refuse(self, number: int | str | None, code: int, why: str) -> None:
         """Answer a request, or a message that cannot even be told to be one, with an error."""
@@ -163,18 +174,11 @@ class Protocol(LanguageServerProtocol):
         result = command(*arguments)
         return await result if inspect.isawaitable(result) else result
 
-    @lsp_method(lsp.TEXT_DOCUMENT_DID_OPEN)
-    def lsp_text_document__did_open(self, params: lsp.DidOpenTextDocumentParams) -> Generator[Any, Any, None]:
-        document = params.text_document
-        self.documents[unquote(document.uri)] = Document(
-            document.uri, document.text, document.version, self.encoding
-        )
-        yield self.fm.features[lsp.TEXT_DOCUMENT_DID_OPEN], (params,), None
+    def _did_open(self, params: lsp.DidOpenTextDocumentParams) -> None:
+        item = params.text_document
+        self.documents[unquote(item.uri)] = Document(item.uri, item.text, item.version, self.encoding)
 
-    @lsp_method(lsp.TEXT_DOCUMENT_DID_CHANGE)
-    def lsp_text_document__did_change(
-        self, params: lsp.DidChangeTextDocumentParams
-    ) -> Generator[Any, Any, None]:
+    def _did_change(self, params: lsp.DidChangeTextDocumentParams) -> None:
         document = self.document(params.text_document.uri)
         if document is None:
             _log.warning("%s changed, but was not opened: ignored", params.text_document.uri)
@@ -185,14 +189,9 @@ class Protocol(LanguageServerProtocol):
             else:
                 document.replace(change.text)
         document.version = params.text_document.version
-        yield self.fm.features[lsp.TEXT_DOCUMENT_DID_CHANGE], (params,), None
 
-    @lsp_method(lsp.TEXT_DOCUMENT_DID_CLOSE)
-    def lsp_text_document__did_close(
-        self, params: lsp.DidCloseTextDocumentParams
-    ) -> Generator[Any, Any, None]:
+    def _did_close(self, params: lsp.DidCloseTextDocumentParams) -> None:
         self.documents.pop(unquote(params.text_document.uri), None)
-        yield self.fm.features[lsp.TEXT_DOCUMENT_DID_CLOSE], (params,), None
 
 
 def _is_number(value: object) -> TypeGuard[int | str]:

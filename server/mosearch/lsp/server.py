@@ -91,22 +91,6 @@ def _files_changed(ls: Server, params: lsp.DidChangeWatchedFilesParams) -> None:
     _request_updates(ls, (change.uri for change in params.changes))
 
 
-@server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
-def _opened(ls: Server, params: lsp.DidOpenTextDocumentParams) -> None:
-    ls.show(params.text_document.uri)
-
-
-@server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
-def _changed(ls: Server, params: lsp.DidChangeTextDocumentParams) -> None:
-    ls.show(params.text_document.uri)
-
-
-@server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
-def _closed(ls: Server, params: lsp.DidCloseTextDocumentParams) -> None:
-    ls.outlines.forget(params.text_document.uri)
-    ls.show(params.text_document.uri)
-
-
 @server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
 def _saved(ls: Server, params: lsp.DidSaveTextDocumentParams) -> None:
     _request_updates(ls, [params.text_document.uri])
@@ -181,7 +165,7 @@ async def _workspace_symbol(ls: Server, params: lsp.WorkspaceSymbolParams) -> li
 @server.feature(lsp.TEXT_DOCUMENT_CODE_ACTION, lsp.CodeActionOptions(code_action_kinds=[actions.KIND]))
 async def _code_action(ls: Server, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
     document = ls.protocol.document(params.text_document.uri)
-    holders = ls.holders(params.text_document.uri)
+    holders = ls.holders(params.text_document.uri) if document is not None else []
     if document is None or not holders:
         return []
     show = ls.options.similar_results == "server"

@@ -58,6 +58,9 @@ class Server(LanguageServer):
         # Questions may wait for the encoder; what is answered from memory does not queue behind them.
         self.questions = ThreadPoolExecutor(_QUESTIONS_AT_ONCE, "mosearch-question")
         self.memory = ThreadPoolExecutor(_ANSWERS_FROM_MEMORY_AT_ONCE, "mosearch-memory")
+        self.protocol.on_document = self.show
+        self._holders: dict[str, list[tuple[Folder, str]]] = {}
+        """What `holders` found, for documents that are open; asked for at every key."""
         self._reporter: Reporter | None = None
 
     @property
@@ -77,12 +80,14 @@ class Server(LanguageServer):
             return
         folder = Folder(root, self.sources(root), self.reporter, watch=watch, uri=uri)
         self.folders[root] = folder
+        self._holders.clear()
         folder.start()
         for document in list(self.protocol.documents.values()):
             self.show(document.uri)
 
     def close_folder(self, root: Path) -> None:
         folder = self.folders.pop(root, None)
+        self._holders.clear()
         if folder is not None:
             threading.Thread(target=folder.stop, name="mosearch-stop").start()
 
@@ -93,17 +98,24 @@ class Server(LanguageServer):
 
     def show(self, uri: str) -> None:
         """Tell the folders what a document holds now; one that is no file, or in no folder, is not ours."""
+        document = self.protocol.document(uri)
+        if document is None:
+            self.outlines.forget(uri)
         for folder, path in self.holders(uri):
-            folder.buffers.put(path, self.protocol.document(uri))
+            folder.buffers.put(path, document)
+        if document is None:
+            self._holders.pop(uri, None)
 
     def holders(self, uri: str) -> list[tuple[Folder, str]]:
         """The folders that a document lies in, innermost first, and its path there."""
-        path = file_path(uri)
-        if path is None:
-            return []
-        found = [(folder, path) for folder in self.folders.values() if path.is_relative_to(folder.root)]
-        found.sort(key=lambda item: -len(item[0].root.parts))
-        return [(folder, path.relative_to(folder.root).as_posix()) for folder, path in found]
+        known = self._holders.get(uri)
+        if known is None:
+            path = file_path(uri)
+            found = [] if path is None else [f for f in self.folders.values() if path.is_relative_to(f.root)]
+            found.sort(key=lambda folder: -len(folder.root.parts))
+            known = [(f, path.relative_to(f.root).as_posix()) for f in found] if path is not None else []
+            self._holders[uri] = known
+        return known
 
     def start(self, work: Any) -> None:
         """Run a coroutine beside everything else; what goes wrong in it is logged."""

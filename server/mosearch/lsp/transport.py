@@ -13,6 +13,8 @@ import os
 import queue
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO
@@ -23,6 +25,7 @@ _LARGEST_FRAME = 256 * 2**20
 """In bytes; what announces more is no editor."""
 _AHEAD = 64
 """Messages read and not yet handled: enough to never wait for the reader, few enough to be through soon."""
+_TURN_S = 0.005
 _FLUSH_S = 2.0
 
 
@@ -68,10 +71,22 @@ async def serve(reader: BinaryIO, handle: Callable[[Any], None]) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     slots = threading.Semaphore(_AHEAD)
+    waiting: deque[Any] = deque()
 
-    def deliver(message: Any) -> None:
-        slots.release()
-        handle(message)
+    def deliver() -> None:
+        """What waits, for a moment; then others have their turn."""
+        until = time.perf_counter() + _TURN_S
+        while waiting and time.perf_counter() < until:
+            slots.release()
+            handle(waiting.popleft())
+        if waiting:
+            loop.call_soon(deliver)
+
+    def end() -> None:
+        if waiting:
+            loop.call_soon(end)
+        else:
+            ended.set()
 
     def read() -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits for more
@@ -79,10 +94,12 @@ async def serve(reader: BinaryIO, handle: Callable[[Any], None]) -> None:
                 for body in frames(reader):
                     message = decode(body)
                     slots.acquire()
-                    loop.call_soon_threadsafe(deliver, message)
+                    waiting.append(message)
+                    if len(waiting) == 1:  # otherwise `deliver` is under way
+                        loop.call_soon_threadsafe(deliver)
             except (OSError, ValueError, FrameError) as error:
                 _log.warning("the connection is given up: %s", error)
-            loop.call_soon_threadsafe(ended.set)
+            loop.call_soon_threadsafe(end)
 
     threading.Thread(target=read, name="mosearch-reader", daemon=True).start()
     await ended.wait()
