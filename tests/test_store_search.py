@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import time
@@ -256,6 +257,37 @@ def test_old_vectors_that_no_worktree_uses_are_pruned(
         assert kept == {digest(text) for text in ("in one", "in two", "young")}
         assert one.files().keys() == {"a.py"}
         assert two.missing_texts(MODEL, EXIT).total == 0
+
+
+def test_as_many_unused_vectors_as_used_ones_are_thinned_out_however_young(store: Store) -> None:
+    live = [f"live {number}" for number in range(20)]
+    put(store, "a.py", live)
+    embed(store, live)
+    unused = [f"unused {number}" for number in range(10_050)]
+    embed(store, unused, seed=1)
+    assert store.optimize()
+    kept = store.known_digests(MODEL, EXIT, [digest(text) for text in live + unused])
+    assert kept >= {digest(text) for text in live}
+    assert len(kept) == len(live) + 5_000
+
+
+def test_the_vectors_of_other_models_go_when_asked_or_after_a_month(store: Store) -> None:
+    put(store, "a.py", ["one"])
+    embed(store, ["one"])
+    other = "fedcba9876543210" * 4
+    store.add_vectors(other, EXIT, [digest("one")], np.ones((1, DIM), np.float16))
+    store.note_model(MODEL)
+    store.note_model(other)
+    assert store.optimize()
+    assert store.coverage(other).vectors == {EXIT: 1}
+    for note in (store.vectors_dir / "models").iterdir():
+        if not MODEL.startswith(note.name):
+            os.utime(note, (0, 0))
+    assert store.optimize()
+    assert store.coverage(other).vectors == {}
+    store.add_vectors(other, EXIT, [digest("one")], np.ones((1, DIM), np.float16))
+    assert store.drop_other_models(MODEL) == 1
+    assert store.coverage(MODEL).vectors == {EXIT: 1}
 
 
 # Full text

@@ -9,11 +9,10 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 import numpy as np
 import pyarrow as pa
-from lancedb.index import FTS, BTree
-from lancedb.query import BooleanQuery, FullTextQuery, MatchQuery, Occur
 from numpy.typing import NDArray
 
 from mosearch.store._files import Snapshot
+from mosearch.store._lance import FTS, BooleanQuery, BTree, FullTextQuery, MatchQuery, Occur
 from mosearch.store._sql import in_digests, in_integers, in_strings
 from mosearch.store._values import TERM_FIELDS, ChunkTerms
 from mosearch.store._vectors import first_bytes

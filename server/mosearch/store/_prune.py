@@ -55,9 +55,9 @@ def drop_models(tables: Tables, vectors_dir: Path, kept: Collection[str], least_
         note = vectors_dir / _MODELS / key
         if key in kept:
             continue
-        if not note.exists():
-            note_model(vectors_dir, key)
-        if time.time() - note.stat().st_mtime >= least_age_days * SECONDS_PER_DAY:
+        if least_age_days and not note.exists():
+            note_model(vectors_dir, key)  # from an earlier version: its month begins now
+        elif not least_age_days or time.time() - note.stat().st_mtime >= least_age_days * SECONDS_PER_DAY:
             tables.vectors.drop(key, exit)
             dropped += 1
     return dropped

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-# LanceDB's engine writes notes meant for its developers to standard error unless told otherwise.
-os.environ.setdefault("LANCE_LOG", "error")
-
-import lancedb
-
 from mosearch.errors import StoreDamagedError
 from mosearch.store import _chunks, _files
 from mosearch.store._chunks import ChunksTable
 from mosearch.store._files import FilesTable
 from mosearch.store._folders import generation, make_private, tables_folder, write_generation
+from mosearch.store._lance import lancedb
 from mosearch.store._locks import ProcessLock
 from mosearch.store._vectors import VectorTables
 

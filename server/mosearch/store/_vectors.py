@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from lancedb.index import BTree, IvfRq
 from numpy.typing import NDArray
 
 from mosearch.errors import StoreError
+from mosearch.store._lance import BTree, IvfRq
 from mosearch.store._sql import in_digests
 
 Float16 = NDArray[np.float16]
