@@ -126,7 +126,7 @@ class Client:
 
     def wait_for(self, method: str, after: int = 0) -> Any:
         """The parameters of the first notification of that method."""
-        return self.wait(lambda message: message.get("method") == method, after=after)["params"]
+        return self.wait(lambda message: message.get("method") == method, after=after).get("params")
 
     def until(self, condition: Callable[[], Any], timeout: float = TIMEOUT_S) -> Any:
         """Ask again and again until it is true; returns what it was."""

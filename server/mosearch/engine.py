@@ -32,7 +32,7 @@ from mosearch.idle import reason_to_wait
 from mosearch.overlay import Overlay
 from mosearch.places import selection
 from mosearch.progress import Cancel, Progress, no_progress
-from mosearch.searcher import Early, Searcher
+from mosearch.searcher import Early, Searcher, neighbours
 from mosearch.settings import Settings, cache_dir
 from mosearch.status import Activity, Status, StatusFeed
 from mosearch.store import Coverage, Store
@@ -40,6 +40,7 @@ from mosearch.types import (
     Chunk,
     Depth,
     Filters,
+    Hit,
     IndexReport,
     ModelInfo,
     ParsedFile,
@@ -435,6 +436,14 @@ class Engine:
             early,
             cancel,
         )
+
+    def neighbours(self, place: StoredChunk, least: float, limit: int, filters: Filters) -> tuple[Hit, ...]:
+        """Code at least so like that at `place` by stored vectors alone: for work in idle time.
+
+        `least` is a cosine similarity at the index exit.  Raises `StoreError`.
+        """
+        index = Index(self.store, self.overlay, self.model.fingerprint)
+        return neighbours(index, self.index_exit, place, least, limit, filters)
 
     def on_status(self, listener: Callable[[Status], None]) -> Callable[[], None]:
         """Call `listener` with the status now and after each change, four times a second at most.

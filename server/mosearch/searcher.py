@@ -237,6 +237,25 @@ class Searcher:
             )
 
 
+def neighbours(
+    index: Index, exit: int, place: StoredChunk, least: float, limit: int, filters: Filters
+) -> tuple[Hit, ...]:
+    """Chunks whose stored vectors at an exit are at least so like the one of `place`, without its own place.
+
+    `least` is a cosine similarity.  Nothing where the text at `place` has no vector yet: the encoder is
+    never asked.  Raises `StoreError`.
+    """
+    digest = place.chunk.digest
+    known = index.overlay.vectors(exit, [digest]) or index.store.get_vectors(
+        index.fingerprint, exit, [digest]
+    )
+    if digest not in known:
+        return ()
+    found = index.nearest(Plan(exit), {exit: known[digest]}, 2 * limit, filters)
+    alike = [item for item in found if item.score >= least and not _same_place(item.stored, place)]
+    return _hits(ranking.select_places(alike, limit))
+
+
 def check_query(text: str) -> None:
     """Raises `QueryError` for what is no question: nothing at all, or far too much."""
     if not text.strip():

@@ -39,6 +39,7 @@ async def ask(ls: Server, name: str, params: Any, answer: Callable[[Asker, Any],
     Cancelling the task ends the work, too, and nothing is sent for it any more.
     """
     started = time.perf_counter()
+    ls.likeness.disturb()
     cancel = threading.Event()
     try:
         delivery = wire.read_delivery(params)

@@ -173,6 +173,11 @@ async def _code_action(ls: Server, params: lsp.CodeActionParams) -> list[lsp.Cod
     return await asking.from_memory(ls, offer)
 
 
+@server.feature(lsp.TEXT_DOCUMENT_CODE_LENS)
+def _code_lens(ls: Server, params: lsp.CodeLensParams) -> list[lsp.CodeLens]:
+    return ls.likeness.lenses(params.text_document.uri)
+
+
 @server.feature(lsp.WINDOW_WORK_DONE_PROGRESS_CANCEL)
 def _cancel_progress(ls: Server, params: lsp.WorkDoneProgressCancelParams) -> None:
     ls.reporter.bars.cancel(params.token)

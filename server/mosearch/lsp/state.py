@@ -19,8 +19,10 @@ from mosearch.lsp import logs
 from mosearch.lsp.addresses import file_path
 from mosearch.lsp.configuration import CLIENT_SOURCE, OPTIONS_SOURCE, Options
 from mosearch.lsp.folder import Folder, Sources
+from mosearch.lsp.likeness import Watch
 from mosearch.lsp.outlines import Outlines
 from mosearch.lsp.protocol import Protocol
+from mosearch.lsp.ranges import Ranges
 from mosearch.lsp.reporter import Reporter
 
 _log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Server(LanguageServer):
         self.questions = ThreadPoolExecutor(_QUESTIONS_AT_ONCE, "mosearch-question")
         self.memory = ThreadPoolExecutor(_ANSWERS_FROM_MEMORY_AT_ONCE, "mosearch-memory")
         self.protocol.on_document = self.show
+        self.likeness = Watch(self, self.protocol.document, self.holders, self.outlines, self.ranges)
         self._holders: dict[str, list[tuple[Folder, str]]] = {}
         """What `holders` found, for documents that are open; asked for at every key."""
         self._reporter: Reporter | None = None
@@ -96,6 +99,9 @@ class Server(LanguageServer):
         client = self.client_settings.get(root, self.client_settings.get(None, {}))
         return [(OPTIONS_SOURCE, self.options.settings), (CLIENT_SOURCE, client)]
 
+    def ranges(self) -> Ranges:
+        return Ranges(self.protocol.document, self.protocol.encoding)
+
     def show(self, uri: str) -> None:
         """Tell the folders what a document holds now; one that is no file, or in no folder, is not ours."""
         document = self.protocol.document(uri)
@@ -103,6 +109,7 @@ class Server(LanguageServer):
             self.outlines.forget(uri)
         for folder, path in self.holders(uri):
             folder.buffers.put(path, document)
+        self.likeness.look_at(uri)
         if document is None:
             self._holders.pop(uri, None)
 
@@ -130,6 +137,9 @@ class Server(LanguageServer):
 
     def _folder_changed(self, folder: Folder) -> None:
         logs.set_level(folder.settings.log_level)
+        if folder.state.name == "ready":
+            for document in self.protocol.documents.values():
+                self.likeness.look_at(document.uri)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Into the log, not before the user's eyes: whoever asked has got an answer."""

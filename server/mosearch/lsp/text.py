@@ -38,6 +38,10 @@ class Document:
         """The 0-based line without its end; empty beyond the document's."""
         return _content(self._lines[number]) if 0 <= number < len(self._lines) else ""
 
+    def width(self, number: int) -> int:
+        """The units of a line without its end."""
+        return units_of(self.line(number), self._encoding)
+
     @property
     def line_count(self) -> int:
         return len(self._lines)
