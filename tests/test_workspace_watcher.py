@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mosearch.workspace import Watcher
+from mosearch.workspace.watcher import is_remote
 
 SOON = 5.0
 QUIET = 0.4
@@ -92,3 +93,60 @@ def test_without_events_it_looks_from_time_to_time(tmp_path: Path) -> None:
     command = [*inside, sys.executable, "-c", _WITHOUT_EVENTS, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+def test_ignored_folders_take_no_watches(root: Path, changed: threading.Event) -> None:
+    before = _watches()
+    for number in range(50):
+        (root / f"ignored/package{number}/lib").mkdir(parents=True)
+    (root / "src/more").mkdir()
+    assert changed.wait(SOON)
+    _until(lambda: _watches() == before + 1)
+    (root / ".gitignore").write_text("*.log\n")
+    _until(lambda: _watches() > before + 100)
+    (root / ".gitignore").write_text("ignored/\n")
+    _until(lambda: _watches() == before + 1)
+
+
+def _watches() -> int:
+    """How many folders this process watches."""
+    return sum(
+        line.startswith("inotify wd:")
+        for info in Path("/proc/self/fdinfo").iterdir()
+        if info.exists()
+        for line in info.read_text().splitlines()
+    )
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+def test_a_root_that_goes_and_comes_back_is_noticed(tmp_path: Path, changed: threading.Event) -> None:
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    watcher = Watcher(folder, changed.set, poll_seconds=0.05)
+    watcher.start()
+    folder.rename(tmp_path / "elsewhere")
+    assert changed.wait(SOON)
+    _until(lambda: watcher.is_polling)
+    changed.clear()
+    folder.mkdir()
+    _until(lambda: not watcher.is_polling)
+    assert changed.wait(SOON)
+    changed.clear()
+    (folder / "a.py").write_text("x = 1\n")
+    assert changed.wait(SOON)
+    watcher.stop()
+
+
+def test_network_file_systems_are_looked_at_as_well(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text("/dev/sda / ext4 rw 0 0\nhost:/x /mnt/far\\040away nfs4 rw 0 0\n")
+    assert is_remote(Path("/mnt/far away/project"), mounts)
+    assert not is_remote(Path("/home/project"), mounts)
