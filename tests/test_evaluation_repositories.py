@@ -9,14 +9,8 @@ from pathlib import Path
 import pytest
 
 from mosearch.errors import UsageError
-from mosearch.evaluation.repositories import (
-    Place,
-    Target,
-    by_category,
-    measure,
-    ndcg,
-    read_repositories,
-)
+from mosearch.evaluation.judging import Place, Target, ndcg
+from mosearch.evaluation.repositories import by_category, measure, read_repositories
 
 ONE = 1 / math.log2(3)
 A, B, C = (Place(f"src/{name}.py", 1, 50) for name in "abc")

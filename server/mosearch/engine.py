@@ -32,6 +32,7 @@ from mosearch.idle import reason_to_wait
 from mosearch.overlay import Overlay
 from mosearch.places import selection
 from mosearch.progress import Cancel, Progress, no_progress
+from mosearch.ranking import Pool
 from mosearch.searcher import Early, Searcher, neighbours
 from mosearch.settings import Settings, cache_dir
 from mosearch.status import Activity, Status, StatusFeed
@@ -393,6 +394,14 @@ class Engine:
         with suppress(EncoderError):  # the next edit or update tries again
             for path in self.overlay.contents():
                 self._embed_shown(path)
+
+    def pool(self, query: str, *, rerank: bool = True) -> Pool:
+        """All that `search` ranks for a question, to try other weights on it.
+
+        Raises `QueryError`, `StoreError`.
+        """
+        searcher = self._searcher(rerank, self._recent_coverage(), None, None)
+        return searcher.pool(query, Filters(), rerank=rerank)
 
     def place(
         self, path: str, start_line: int, end_line: int | None = None, text: str | None = None

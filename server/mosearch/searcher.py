@@ -62,24 +62,19 @@ class Searcher:
         Raises `QueryError` for a query that is empty or too long, `StoreError`.
         """
         clock = _Clock()
-        check_query(text)
-        query = ranking.parse_query(text)
-        with ThreadPoolExecutor(1) as beside:
-            words = beside.submit(self._lexical, query.terms, filters)
-            vectors, warning = self._encode_query(query.text, rerank=rerank)
-            clock.lap("encode")
-            dense = self._dense(vectors, filters)
-            clock.lap("dense")
-            lexical = words.result()
-            clock.lap("lexical")
-        pool = ranking.gather(query, lexical, dense)
+        pool, vectors, warning = self._gather(text, filters, clock, rerank=rerank)
         ranked = ranking.rank(pool, self.weights)
         clock.lap("fusion")
         if rerank:
             self._tell(lambda: self._page(ranked, limit), vectors, clock, warning)
-            ranked = self._rerank(pool, ranked, vectors)
+            ranked = ranking.rank(self._deepened(pool, ranked, vectors), self.weights)
             clock.lap("rerank")
         return self._result(self._page(ranked, limit), vectors, clock, warning)
+
+    def pool(self, text: str, filters: Filters, *, rerank: bool) -> Pool:
+        """All that `search` ranks for a question, to try other weights on it.  Raises as `search` does."""
+        pool, vectors, _ = self._gather(text, filters, _Clock(), rerank=rerank)
+        return self._deepened(pool, ranking.rank(pool, self.weights), vectors) if rerank else pool
 
     def similar(
         self, place: StoredChunk, here: bool, limit: int, filters: Filters, *, rerank: bool
@@ -105,6 +100,22 @@ class Searcher:
             candidates = self._rescore(candidates, vectors)
             clock.lap("rerank")
         return self._result(ranking.select_places(candidates, limit), vectors, clock, warning)
+
+    def _gather(
+        self, text: str, filters: Filters, clock: _Clock, *, rerank: bool
+    ) -> tuple[Pool, Vectors, str]:
+        """Candidates by words and by vectors, the query's vectors, and a warning where there are none."""
+        check_query(text)
+        query = ranking.parse_query(text)
+        with ThreadPoolExecutor(1) as beside:
+            words = beside.submit(self._lexical, query.terms, filters)
+            vectors, warning = self._encode_query(query.text, rerank=rerank)
+            clock.lap("encode")
+            dense = self._dense(vectors, filters)
+            clock.lap("dense")
+            lexical = words.result()
+            clock.lap("lexical")
+        return ranking.gather(query, lexical, dense), vectors, warning
 
     def _page(self, ranked: Sequence[Candidate], limit: int) -> list[Candidate]:
         return ranking.select(ranked, limit, self.weights.file_decay)
@@ -172,12 +183,10 @@ class Searcher:
     def _exits(self, rerank: bool) -> tuple[int, ...]:
         return tuple(sorted({*self.plan.exits, self.rerank_exit} if rerank else set(self.plan.exits)))
 
-    def _rerank(self, pool: Pool, ranked: list[Candidate], vectors: Vectors) -> list[Candidate]:
-        """The deeper exit re-orders the dense list, and fusion and rules are applied once more."""
+    def _deepened(self, pool: Pool, ranked: Sequence[Candidate], vectors: Vectors) -> Pool:
+        """The deeper exit re-orders the dense list, so that fusion and rules can be applied once more."""
         deep = self._deep_scores(ranked[:_RERANKED], vectors)
-        if not deep:
-            return ranked
-        return ranking.rank(ranking.deepened_pool(pool, deep, self.rerank_exit), self.weights)
+        return ranking.deepened_pool(pool, deep, self.rerank_exit)
 
     def _rescore(self, candidates: list[Candidate], vectors: Vectors) -> list[Candidate]:
         """For code → code the deeper similarity simply takes the place of the shallow one."""

@@ -28,6 +28,7 @@ from mosearch.evaluation.repositories import (
     read_repositories,
 )
 from mosearch.evaluation.tasks import Task, data_folder, development_tasks, held_out_tasks
+from mosearch.evaluation.tune_cli import ablate_command, tune_command
 from mosearch.mose import load, load_model
 
 BASELINE = "all-MiniLM-L6-v2"
@@ -37,6 +38,10 @@ METRICS = (("MRR", "mrr"), ("NDCG@10", "ndcg10"), ("Recall@1", "recall1"))
 @click.group("eval")
 def eval_group() -> None:
     """Measure retrieval quality."""
+
+
+eval_group.add_command(tune_command)
+eval_group.add_command(ablate_command)
 
 
 @eval_group.command("model")

@@ -1,15 +1,12 @@
 """Whole-repository search: questions about real repositories, answered by the product itself.
 
 The data folder holds `repos/repos.json` (name, language, folder to index) and one file of questions
-for each repository; the metric is that of the public benchmark the questions come from: the top ten
-results count, a target is found by the first result whose path ends in the target's path and, where
-lines are given, overlaps them; NDCG@10 is binary over all targets of a question.
+for each repository; `mosearch.evaluation.judging` says how answers are judged.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,20 +19,12 @@ from typing import Any
 from mosearch.encoder import connect
 from mosearch.engine import Engine
 from mosearch.errors import UsageError
+from mosearch.evaluation.judging import DEPTH, Place, Target, ndcg
+from mosearch.evaluation.tuning import Judged
 from mosearch.settings import load_settings
 from mosearch.types import Depth, Priority
 
-DEPTH = 10
 _COVER_TEXTS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A right answer: a file, or lines of it (1-based, inclusive)."""
-
-    path: str
-    start_line: int = 1
-    end_line: int = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +41,6 @@ class Repository:
     root: str
     """The folder to index, relative to the checkout; empty for all of it."""
     questions: tuple[Question, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A result, as lines of a file (1-based, inclusive), its path relative to the checkout."""
-
-    path: str
-    start_line: int
-    end_line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +125,17 @@ def _cover(engine: Engine, exit: int, percent: int) -> None:
             )
 
 
-def ndcg(results: Sequence[Place], targets: Sequence[Target]) -> float:
-    """Binary NDCG@10 of ranked results, in [0, 1]."""
-    ranks = [rank for target in targets if (rank := _rank(results, target)) is not None]
-    gain = sum(1 / math.log2(rank + 1) for rank in ranks)
-    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(len(targets), DEPTH) + 1))
-    return gain / ideal if ideal else 0.0
+def judged(repository: Repository, checkouts: Path, *, rerank: bool) -> list[Judged]:
+    """What ranking sees for each question, with the right answers.  Raises UsageError as `measure` does."""
+    root = checkouts / repository.name / repository.root
+    if not root.is_dir():
+        raise UsageError(f"There is no checkout of {repository.name} at {root}.")
+    with Engine(root, load_settings(root)) as engine:
+        engine.update()
+        return [
+            Judged(engine.pool(question.text, rerank=rerank), question.targets, repository.root)
+            for question in repository.questions
+        ]
 
 
 def by_category(outcomes: Sequence[Outcome]) -> dict[str, float]:
@@ -172,23 +157,8 @@ def by_language(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 def _ask(engine: Engine, repository: Repository, question: Question, rerank: bool) -> tuple[float, float]:
     result = engine.search(question.text, DEPTH, rerank=rerank)
-    places = [
-        Place(
-            f"{repository.root}/{hit.path}" if repository.root else hit.path,
-            hit.chunk.start_line + 1,
-            hit.chunk.end_line + 1,
-        )
-        for hit in result.hits
-    ]
+    places = [Place.of(repository.root, hit.path, hit.chunk) for hit in result.hits]
     return ndcg(places, question.targets), result.timing_ms["total"]
-
-
-def _rank(results: Sequence[Place], target: Target) -> int | None:
-    for rank, place in enumerate(results[:DEPTH], start=1):
-        same_file = place.path == target.path or place.path.endswith(f"/{target.path}")
-        if same_file and place.start_line <= target.end_line and target.start_line <= place.end_line:
-            return rank
-    return None
 
 
 def _repository(entry: dict[str, Any], folder: Path) -> Repository:

@@ -14,12 +14,12 @@ from mosearch.ranking.weights import Weights
 _COHERENT_CHUNKS = 10
 
 
-def rank(pool: Pool, weights: Weights) -> list[Candidate]:
-    """All candidates of the pool, best first."""
+def rank(pool: Pool, weights: Weights, limit: int | None = None) -> list[Candidate]:
+    """The candidates of the pool, best first; all of them, or the first `limit`."""
     found = scores(pool, weights)
     return [
         Candidate(pool.chunks[index], float(found[index]), pool.exits[index])
-        for index in np.argsort(-found, kind="stable")
+        for index in np.argsort(-found, kind="stable")[:limit]
     ]
 
 

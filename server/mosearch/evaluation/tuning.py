@@ -1,0 +1,108 @@
+"""Fitting the weights of ranking to judged questions.
+
+What ranking looks at is computed once for each question (`mosearch.ranking.Pool`), so that trying a
+set of weights takes a fraction of a second.  The fit is a coordinate descent over coarse values, which
+with a few hundred questions leaves little room for chance; how much it leaves is reported by fitting
+without each repository in turn and measuring on that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from statistics import fmean
+
+from mosearch.evaluation.judging import DEPTH, Place, Target, ndcg
+from mosearch.ranking import Pool, Weights, rank, select
+
+# So many of the best candidates can reach a page of ten, however many of them share a file.
+_CONSIDERED = 80
+_ROUNDS = 3
+_LEAST_GAIN = 2e-4
+"""A weight is moved only for more than this; less is chance."""
+
+GRID: Mapping[str, tuple[float, ...]] = {
+    "dense": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+    "dense_for_symbols": (0.0, 0.1, 0.2, 0.4),
+    "rank_constant": (10, 20, 30, 45),
+    "name": (0.0, 0.1, 0.2, 0.3, 0.5),
+    "place": (0.5, 0.8, 1.2, 1.6, 2.0, 2.6),
+    "definition": (1, 2, 3),
+    "definition_as_written": (0.5, 1, 2),
+    "definition_of_type": (0.5, 1, 2),
+    "coherence": (0.0, 0.2, 0.4, 0.8, 1.2),
+    "lead": (0.0, 0.15, 0.3, 0.5),
+    "file_decay": (0.3, 0.4, 0.5, 0.6, 0.7),
+    "test": (0.1, 0.2, 0.35, 0.5),
+    "example": (0.3, 0.5, 0.7),
+    "vendored": (0.3, 0.5, 0.7),
+    "prose": (0.1, 0.2, 0.4),
+    "data": (0.3, 0.5, 0.7),
+    "remainder": (0.6, 0.75, 0.9, 1.0),
+    "header": (0.4, 0.6, 0.8, 1.0),
+}
+
+
+NEUTRAL = Weights(**{name: float(sorted(values)[len(values) // 2]) for name, values in GRID.items()})
+"""Where a fit that shall owe nothing to earlier ones begins: the middle of every scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A question with its candidates; `root` is the folder that their paths are relative to."""
+
+    pool: Pool
+    targets: tuple[Target, ...]
+    root: str = ""
+
+    def ndcg(self, weights: Weights) -> float:
+        """Binary NDCG@10 of the page that these weights give."""
+        page = select(rank(self.pool, weights, _CONSIDERED), DEPTH, weights.file_decay)
+        places = [Place.of(self.root, item.stored.path, item.stored.chunk) for item in page]
+        return ndcg(places, self.targets)
+
+
+@dataclass(slots=True)
+class Tuner:
+    """Judged questions by repository, and every figure that was computed from them."""
+
+    questions: Mapping[str, Sequence[Judged]]
+    _known: dict[tuple[Weights, str], float] = field(default_factory=dict)
+
+    def mean(self, weights: Weights, repositories: Collection[str]) -> float:
+        """Mean over repositories of their mean NDCG@10."""
+        return fmean(self._repository(weights, name) for name in repositories)
+
+    def fit(self, start: Weights, repositories: Collection[str]) -> Weights:
+        """The best weights that changing one after the other finds."""
+        weights, best = start, self.mean(start, repositories)
+        for _ in range(_ROUNDS):
+            before = best
+            for name, values in GRID.items():
+                for value in values:
+                    tried = replace(weights, **{name: float(value)})
+                    found = self.mean(tried, repositories)
+                    if found > best + _LEAST_GAIN:
+                        weights, best = tried, found
+            if best == before:
+                break
+        return weights
+
+    def left_out(self, start: Weights) -> dict[str, float]:
+        """Repository → its NDCG@10 with weights fitted to all the others."""
+        names = list(self.questions)
+        return {
+            name: self._repository(self.fit(start, [other for other in names if other != name]), name)
+            for name in names
+        }
+
+    def _repository(self, weights: Weights, name: str) -> float:
+        if (weights, name) not in self._known:
+            self._known[weights, name] = fmean(each.ndcg(weights) for each in self.questions[name])
+        return self._known[weights, name]
+
+
+def changes(before: Weights, after: Weights) -> dict[str, tuple[float, float]]:
+    """The weights that differ: name → (before, after)."""
+    pairs = {item.name: (getattr(before, item.name), getattr(after, item.name)) for item in fields(Weights)}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -1,0 +1,73 @@
+"""Fitting weights to judged questions, and what ablation and its intervals say."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from mosearch import ranking
+from mosearch.evaluation import ablation
+from mosearch.evaluation.judging import Target
+from mosearch.evaluation.tuning import GRID, NEUTRAL, Judged, Tuner, changes
+from mosearch.ranking import Candidate, Weights
+from mosearch.text import digest
+from mosearch.types import Chunk, StoredChunk, SymbolKind
+
+
+def _stored(number: int, path: str, symbol: str) -> StoredChunk:
+    text = f"def {symbol}(): return {number}"
+    chunk = Chunk(
+        symbol, "", SymbolKind.FUNCTION, "python", 0, len(text), 0, 0, "", "", text, "", digest(text)
+    )
+    return StoredChunk(path, number, chunk)
+
+
+def _judged(query: str, right: str) -> Judged:
+    """Words put a test first, vectors something else; the right file is second in both lists."""
+    test, other = _stored(1, f"tests/test_{right}.py", "check"), _stored(2, "src/misc.py", "other")
+    answer = _stored(3, f"src/{right}.py", "run")
+    lexical = [(test, 3.0), (answer, 2.0), (other, 1.0)]
+    dense = [Candidate(other, 0.9, 0), Candidate(answer, 0.8, 0), Candidate(test, 0.7, 0)]
+    return Judged(ranking.gather(ranking.parse_query(query), lexical, dense), (Target(f"{right}.py"),))
+
+
+QUESTIONS = {
+    name: [_judged(f"how does {name} work", name), _judged(f"what does {name} do", name)]
+    for name in ("scheduler", "parser", "cache")
+}
+
+
+def test_every_weight_has_a_scale_that_holds_its_value() -> None:
+    assert set(GRID) == {item.name for item in fields(Weights)}
+    assert all(values == tuple(sorted(values)) for values in GRID.values())
+
+
+def test_a_fit_finds_what_the_questions_reward() -> None:
+    tuner = Tuner(QUESTIONS)
+    blind = replace(NEUTRAL, test=0.5, place=0.5, name=0.0, dense=0.3)
+    fitted = tuner.fit(blind, list(QUESTIONS))
+    assert tuner.mean(fitted, list(QUESTIONS)) == 1.0 >= tuner.mean(blind, list(QUESTIONS))
+    assert set(tuner.left_out(blind)) == set(QUESTIONS)
+
+
+def test_changes_name_what_differs() -> None:
+    assert changes(Weights(), replace(Weights(), test=0.123)) == {"test": (Weights().test, 0.123)}
+    assert changes(Weights(), Weights()) == {}
+
+
+def test_ablation_ends_in_what_the_product_does() -> None:
+    steps = {step.name: step for step in ablation.steps(Weights())}
+    full = [step for step in steps.values() if step.weights == Weights() and step.words and step.vectors]
+    assert len(full) == 1
+    found = ablation.measure(full[0], QUESTIONS)
+    assert ablation.mean(found) == 1.0
+    words = ablation.measure(steps["words only (BM25)"], QUESTIONS)
+    assert ablation.mean(words) == pytest.approx(0.631, abs=1e-3)  # second place everywhere
+
+
+def test_the_interval_of_no_difference_is_nothing() -> None:
+    scores = {"a": [0.1, 0.9, 0.5], "b": [0.3]}
+    assert ablation.interval(scores, scores) == (0.0, 0.0)
+    better = {name: [value + 0.1 for value in row] for name, row in scores.items()}
+    assert list(ablation.interval(scores, better)) == pytest.approx([0.1, 0.1])
