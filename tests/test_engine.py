@@ -173,6 +173,19 @@ def test_similar_reads_the_text_an_editor_shows(root: Path, open_engine: Callabl
     ]
 
 
+def test_similar_code_is_named_where_the_editor_shows_it(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    moved = "\n" * 40 + (root / "src/store.go").read_text()
+    place = engine.place("src/store.go", 44, text=moved)
+    assert place.chunk.symbol == "Checksum"
+    hits = engine.similar(place, True, 20).hits
+    assert hits
+    assert "Checksum" not in {hit.chunk.symbol for hit in hits}, "not even where it was before"
+
+
 @pytest.mark.parametrize(("path", "line"), [("nowhere.py", 0), ("src/store.go", 9999)])
 def test_a_place_without_code_is_an_error(
     root: Path, open_engine: Callable[[Path], Engine], path: str, line: int

@@ -97,6 +97,13 @@ def test_each_hit_says_its_own_exit_while_depth_is_partial(engine: Engine) -> No
     assert all((hit.exit == 2) == (hit.chunk.digest in some) for hit in hits if hit.exit is not None)
 
 
+def test_as_many_hits_as_are_asked_for(engine: Engine, large: Path) -> None:
+    functions = [f"def part_{number}(x):\n    y = x * {number}\n    return y + x\n" for number in range(300)]
+    (large / "many.py").write_text("\n\n".join(functions))
+    engine.update(depth=Depth.FIRST)
+    assert len(engine.search("double a number and add it", 350, rerank=False).hits) == 350
+
+
 def test_a_few_new_texts_go_to_the_index_exit_at_once(engine: Engine, large: Path) -> None:
     engine.update()
     (large / "new.py").write_text("def fresh(x):\n    y = x - 1\n    return y * y\n")

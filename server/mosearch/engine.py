@@ -323,10 +323,13 @@ class Engine:
         ignored or no code stays out.  Raises `EncoderError` when the meaning has to wait, `StoreError`.
         """
         self._use(path)
+        self._lay(path, text)
+        self._embed_shown(path)
+
+    def _lay(self, path: str, text: str) -> None:
         with self._showing:
             self._shown[path] = text
             self._lay_over(path)
-        self._embed_shown(path)
 
     def _use(self, path: str | None = None) -> None:
         """Somebody asks or types, perhaps in a file: it is deepened before others, but not just now."""
@@ -408,9 +411,12 @@ class Engine:
     ) -> StoredChunk:
         """The chunk at a 0-based line of `path` (relative, `/`), or exactly the lines up to `end_line`.
 
-        `text` is the file's content where an editor shows another than the disk holds.
+        `text` is the content that an editor shows: from now on it hides what is stored, as after `show`,
+        so that answers name places as the editor sees them.
         Raises `QueryError` where there is no code, `StoreError`.
         """
+        if text is not None:
+            self._lay(path, text)
         if end_line is not None:
             content = text if text is not None else self._read(path)
             return StoredChunk(path, 0, selection(path, content, start_line, end_line))

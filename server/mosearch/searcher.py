@@ -34,6 +34,8 @@ Early = Callable[[SearchResult], None]
 """Told what the answer is so far, when re-ranking still lies ahead."""
 
 _CANDIDATES = 200
+# Candidates per hit: copies and parts of one symbol are folded.
+_PER_HIT = 2
 _RERANKED = 100
 _RERANK_BATCH = 8
 # Terms of a whole function that full text is asked for when there is no encoder.
@@ -62,7 +64,8 @@ class Searcher:
         Raises `QueryError` for a query that is empty or too long, `StoreError`.
         """
         clock = _Clock()
-        pool, vectors, warning = self._gather(text, filters, clock, rerank=rerank)
+        count = _candidates(limit)
+        pool, vectors, warning = self._gather(text, count, filters, clock, rerank=rerank)
         ranked = ranking.rank(pool, self.weights)
         clock.lap("fusion")
         if rerank:
@@ -73,7 +76,7 @@ class Searcher:
 
     def pool(self, text: str, filters: Filters, *, rerank: bool) -> Pool:
         """All that `search` ranks for a question, to try other weights on it.  Raises as `search` does."""
-        pool, vectors, _ = self._gather(text, filters, _Clock(), rerank=rerank)
+        pool, vectors, _ = self._gather(text, _CANDIDATES, filters, _Clock(), rerank=rerank)
         return self._deepened(pool, ranking.rank(pool, self.weights), vectors) if rerank else pool
 
     def similar(
@@ -88,10 +91,11 @@ class Searcher:
         clock = _Clock()
         vectors, warning = self._encode_code(place.chunk, rerank=rerank)
         clock.lap("encode")
-        found = self._dense(vectors, filters)
+        count = _candidates(limit)
+        found = self._dense(vectors, count, filters)
         if not vectors:
             terms = tuple(dict.fromkeys(ranking.terms_of_text(place.chunk.text)))[:_LEXICAL_TERMS]
-            found = [Candidate(stored, score) for stored, score in self._lexical(terms, filters)]
+            found = [Candidate(stored, score) for stored, score in self._lexical(terms, count, filters)]
         clock.lap("candidates")
         candidates = [item for item in found if not (here and _same_place(item.stored, place))]
         if rerank:
@@ -102,16 +106,16 @@ class Searcher:
         return self._result(ranking.select_places(candidates, limit), vectors, clock, warning)
 
     def _gather(
-        self, text: str, filters: Filters, clock: _Clock, *, rerank: bool
+        self, text: str, count: int, filters: Filters, clock: _Clock, *, rerank: bool
     ) -> tuple[Pool, Vectors, str]:
-        """Candidates by words and by vectors, the query's vectors, and a warning where there are none."""
+        """`count` candidates by words and as many by vectors, the query's vectors, or a warning."""
         check_query(text)
         query = ranking.parse_query(text)
         with ThreadPoolExecutor(1) as beside:
-            words = beside.submit(self._lexical, query.terms, filters)
+            words = beside.submit(self._lexical, query.terms, count, filters)
             vectors, warning = self._encode_query(query.text, rerank=rerank)
             clock.lap("encode")
-            dense = self._dense(vectors, filters)
+            dense = self._dense(vectors, count, filters)
             clock.lap("dense")
             lexical = words.result()
             clock.lap("lexical")
@@ -140,14 +144,14 @@ class Searcher:
         if self.cancel is not None and self.cancel.is_set():
             raise CancelledError("The request was cancelled.")
 
-    def _lexical(self, terms: Sequence[str], filters: Filters) -> list[tuple[StoredChunk, float]]:
+    def _lexical(self, terms: Sequence[str], count: int, filters: Filters) -> list[tuple[StoredChunk, float]]:
         if not terms:
             return []
-        hits = self.index.store.search_text(terms, ranking.FIELD_BOOSTS, _CANDIDATES, filters)
+        hits = self.index.store.search_text(terms, ranking.FIELD_BOOSTS, count, filters)
         return self.index.overlay.words(terms, hits, filters)
 
-    def _dense(self, vectors: Vectors, filters: Filters) -> list[Candidate]:
-        return self.index.nearest(self.plan, vectors, _CANDIDATES, filters)
+    def _dense(self, vectors: Vectors, count: int, filters: Filters) -> list[Candidate]:
+        return self.index.nearest(self.plan, vectors, count, filters)
 
     @property
     def _is_final(self) -> bool:
@@ -263,6 +267,10 @@ def neighbours(
     found = index.nearest(Plan(exit), {exit: known[digest]}, 2 * limit, filters)
     alike = [item for item in found if item.score >= least and not _same_place(item.stored, place)]
     return _hits(ranking.select_places(alike, limit))
+
+
+def _candidates(limit: int) -> int:
+    return max(_CANDIDATES, _PER_HIT * limit)
 
 
 def check_query(text: str) -> None:
