@@ -9,6 +9,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
+from mosearch.evaluation.judging import Place, ndcg
 from mosearch.evaluation.tuning import Judged
 from mosearch.ranking import Pool, Weights
 
@@ -55,11 +56,15 @@ def steps(weights: Weights) -> tuple[Step, ...]:
 _TRAITS = ("test", "example", "vendored", "prose", "data", "remainder", "header")
 
 
+def page(question: Judged, step: Step) -> list[Place]:
+    """The first ten hits at one step."""
+    return replace(question, pool=_seen(question.pool, step)).page(step.weights)
+
+
 def measure(step: Step, questions: Mapping[str, Sequence[Judged]]) -> dict[str, list[float]]:
     """NDCG@10 of every question at one step."""
     return {
-        name: [replace(each, pool=_seen(each.pool, step)).ndcg(step.weights) for each in asked]
-        for name, asked in questions.items()
+        name: [ndcg(page(each, step), each.targets) for each in asked] for name, asked in questions.items()
     }
 
 

@@ -57,9 +57,11 @@ class Judged:
 
     def ndcg(self, weights: Weights) -> float:
         """Binary NDCG@10 of the page that these weights give."""
-        page = select(rank(self.pool, weights, _CONSIDERED), DEPTH, weights.file_decay)
-        places = [Place.of(self.root, item.stored.path, item.stored.chunk) for item in page]
-        return ndcg(places, self.targets)
+        return ndcg(self.page(weights), self.targets)
+
+    def page(self, weights: Weights) -> list[Place]:
+        chosen = select(rank(self.pool, weights, _CONSIDERED), DEPTH, weights.file_decay)
+        return [Place.of(self.root, item.stored.path, item.stored.chunk) for item in chosen]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,148 @@
+"""A repository's own history as a test: what a commit says is the question, what it changed the answer.
+
+For each commit, the tree is the one before it, and the right answers are the functions of that tree
+which the commit changes.  Merges, robots, releases, mass edits and subjects that say nothing are left
+out.  The repository itself is only read: everything happens in a clone.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mosearch import parsing
+from mosearch.errors import UsageError
+from mosearch.evaluation.judging import Target
+from mosearch.ranking import parse_query
+from mosearch.ranking.traits import traits
+from mosearch.types import Chunk, SymbolKind
+
+_MOST_FILES = 8
+_MOST_FUNCTIONS = 12
+_FEWEST_TERMS = 3
+_LOOKED_AT = 40
+"""Commits looked at for each one wanted; most of some histories are robots' or about documentation."""
+
+_ROBOT = re.compile(r"\[bot\]|dependabot|renovate|greenkeeper|github-actions|pre-commit", re.IGNORECASE)
+_TRIVIAL = re.compile(
+    r"""(?xi) ^ \W* (?: (?:build|chore|ci|docs?|style|release|bump|merge|revert|wip|version|changelog|typos?
+    |lint|format|prepare|update[ ]dep|upgrade|reformat|clippy|rustfmt|prettier|cleanup|clean[ ]up) \b
+    | v?\d+\.\d+ )"""
+)
+_SCOPE = re.compile(r"^\s*(?:[\w-]+(?:\([^)]*\))?!?:|\[[^\]]*\])\s*")
+_REFERENCE = re.compile(
+    r"\s*\(?(?:(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?|see|refs?)\s+)?(?:GH-|#)\d+\)?", re.IGNORECASE
+)
+_HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+", re.MULTILINE)
+_FUNCTIONS = frozenset({SymbolKind.FUNCTION, SymbolKind.METHOD, SymbolKind.CONSTRUCTOR, SymbolKind.OPERATOR})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One commit as a question, to be asked about the tree of its parent."""
+
+    commit: str
+    question: str
+    functions: tuple[Target, ...]
+    """What the commit changes, as lines of the parent's files."""
+
+    @property
+    def files(self) -> tuple[Target, ...]:
+        return tuple(Target(path) for path in dict.fromkeys(each.path for each in self.functions))
+
+
+def clone(root: Path, folder: Path) -> Path:
+    """A clone of the repository at `root` without files, which shares its objects.  Raises UsageError."""
+    _git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
+    return folder
+
+
+def check_out(folder: Path, case: Case) -> None:
+    """Let the clone show the tree before the case's commit.  Raises UsageError."""
+    _git(folder, "checkout", "--quiet", "--force", "--detach", f"{case.commit}^")
+
+
+def cases(repository: Path, count: int) -> list[Case]:
+    """The newest `count` commits that make a question, oldest first.  Raises UsageError."""
+    found: list[Case] = []
+    for commit, question in _questions(repository, count * _LOOKED_AT):
+        functions = _changed_functions(repository, commit)
+        if 0 < len(functions) <= _MOST_FUNCTIONS:
+            found.append(Case(commit, question, tuple(functions)))
+            if len(found) == count:
+                break
+    return found[::-1]
+
+
+def question_of(subject: str) -> str:
+    """What a commit's subject asks for; empty when it says nothing about code."""
+    if _TRIVIAL.match(subject):
+        return ""
+    text = _REFERENCE.sub("", _SCOPE.sub("", subject)).strip(" .")
+    return text if len(parse_query(text).terms) >= _FEWEST_TERMS else ""
+
+
+def changed_chunks(chunks: Sequence[Chunk], hunks: Sequence[tuple[int, int]]) -> list[Chunk]:
+    """The innermost functions that hunks touch; a hunk is (first line, lines), 1-based, of the old file.
+
+    A hunk without lines inserts after its first line, and touches what goes on there.
+    """
+    functions = [chunk for chunk in chunks if chunk.kind in _FUNCTIONS]
+    touched: dict[int, Chunk] = {}
+    for first, lines in hunks:
+        start, end = first - 1, first - 1 + max(lines - 1, 0)
+        if not lines:
+            over = [each for each in functions if each.start_line <= start < each.end_line]
+        else:
+            over = [each for each in functions if each.start_line <= end and start <= each.end_line]
+        for each in over:
+            if not any(other is not each and _inside(other, each) for other in over):
+                touched[each.start_byte] = each
+    return list(touched.values())
+
+
+def _inside(inner: Chunk, outer: Chunk) -> bool:
+    return outer.start_byte <= inner.start_byte and inner.end_byte <= outer.end_byte
+
+
+def _questions(repository: Path, limit: int) -> Iterator[tuple[str, str]]:
+    log = _git(repository, "log", "--no-merges", f"--max-count={limit}", "--format=%H%x00%an%x00%s")
+    for line in log.splitlines():
+        commit, author, subject = line.split("\0", 2)
+        question = "" if _ROBOT.search(author) else question_of(subject)
+        if question:
+            yield commit, question
+
+
+def _changed_functions(repository: Path, commit: str) -> list[Target]:
+    """Functions of code that is no test, in files which the commit modifies; none for a mass edit."""
+    try:
+        names = _git(repository, "diff", "--name-only", "--diff-filter=M", f"{commit}^", commit)
+    except UsageError:
+        return []  # the first commit has no parent
+    paths = names.splitlines()
+    if len(paths) > _MOST_FILES:
+        return []
+    return [target for path in paths for target in _changed_in(repository, commit, path)]
+
+
+def _changed_in(repository: Path, commit: str, path: str) -> Iterator[Target]:
+    source = _git(repository, "show", f"{commit}^:{path}").encode("utf-8", "surrogateescape")
+    language = parsing.language_of(path, source)
+    diff = _git(repository, "diff", "--unified=0", f"{commit}^", commit, "--", path)
+    hunks = [(int(first), int(lines or "1")) for first, lines in _HUNK.findall(diff)]
+    for chunk in changed_chunks(parsing.parse(source, language, path).chunks, hunks):
+        if not traits(path, chunk) & {"test", "example", "vendored"}:
+            yield Target(path, chunk.start_line + 1, chunk.end_line + 1)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), "-c", "core.quotePath=false", *arguments]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        trouble = done.stderr.decode("utf-8", "replace").strip()
+        raise UsageError(f"git {arguments[0]} failed in {folder}: {trouble}")
+    return done.stdout.decode("utf-8", "surrogateescape")
