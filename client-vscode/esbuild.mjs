@@ -22,4 +22,11 @@ await build({ ...shared, entryPoints: ["src/extension.ts"], outfile: "dist/exten
 
 if (process.argv.includes("--tests")) {
   await build({ ...shared, entryPoints: named("test/unit"), outdir: "out/unit" });
+  await build({
+    ...shared,
+    entryPoints: ["test/host/index.ts", "test/host/slowServer.ts"],
+    outdir: "out/host",
+    external: ["vscode", "mocha"],
+  });
+  await build({ ...shared, entryPoints: named("test/ui"), outdir: "out/ui", external: ["playwright-core"] });
 }

@@ -106,6 +106,8 @@ async def test_similar_at_a_position_and_for_a_range(client: LanguageClient, roo
     )
     assert at.hits
     assert "send" not in {hit.symbol for hit in at.hits}
+    assert at.origin.uri == document["uri"]
+    assert at.origin.range.start.line == 10
     span = {"start": {"line": 12, "character": 0}, "end": {"line": 15, "character": 0}}
     within = await _ask(client, "mosearch/similar", {"textDocument": document, "range": span})
     assert within.hits

@@ -1,6 +1,7 @@
 /** The extension's beginning and end: makes its parts and connects them. */
 
 import { commands, l10n, window, workspace, type ExtensionContext, type Disposable } from "vscode";
+import { apiOf, type Api } from "./api.js";
 import type { SimilarParams } from "./core/protocol.js";
 import { Picker } from "./search/picker.js";
 import { middlewareFor } from "./server/middleware.js";
@@ -16,7 +17,7 @@ import { StatusPage } from "./status/page.js";
 
 let session: Session | undefined;
 
-export async function activate(context: ExtensionContext): Promise<void> {
+export async function activate(context: ExtensionContext): Promise<Api> {
   const log = window.createOutputChannel("MoSEarch", { log: true });
   const storage = context.globalStorageUri;
   await workspace.fs.createDirectory(storage);
@@ -44,13 +45,15 @@ export async function activate(context: ExtensionContext): Promise<void> {
     ...similarCode.register(),
     ...registerStatusBar(monitor),
     ...registerActions(own, monitor, log),
-    commands.registerCommand("mosearch.searchByMeaning", (query?: unknown) => {
+    commands.registerCommand("mosearch.searchByMeaning", async (query?: unknown) => {
+      // Until the one before has put the editor back: that takes the focus away from what is shown meanwhile.
+      if (picker !== undefined) await picker.leave();
       picker = new Picker(
         {
           session: own,
           memory: context.workspaceState,
-          showInView: (title, hits, again) => {
-            view.show({ title, hits, origin: null, again }, true);
+          showInView: (results) => {
+            view.show(results, true);
           },
           findSimilar: (hit) => void similarCode.findForHit(hit),
         },
@@ -69,6 +72,7 @@ export async function activate(context: ExtensionContext): Promise<void> {
     ...restartOnChange(own),
   );
   if ((workspace.workspaceFolders?.length ?? 0) > 0) void own.start();
+  return apiOf(own);
 }
 
 export async function deactivate(): Promise<void> {

@@ -32,15 +32,31 @@ export function byFile(hits: readonly Hit[]): Map<string, Hit[]> {
   return files;
 }
 
-/** The first line that says something: not blank, and not only brackets or comment marks. */
+const HEADLINE_LENGTH = 160;
+
+/**
+ * What tells most in one line: the first that is not blank and not only brackets or comment marks, and, where
+ * it opens a bracket, what follows up to the closing one.
+ */
 export function headline(hit: Hit): string {
   const lines = hit.preview.split(/\r?\n/).map((line) => line.trim());
-  return lines.find((line) => /[\p{L}\p{N}]/u.test(line)) ?? "";
+  const first = lines.findIndex((line) => /[\p{L}\p{N}]/u.test(line));
+  let text = lines[first] ?? "";
+  for (const line of lines.slice(first + 1)) {
+    if (!opens(text) || text.length >= HEADLINE_LENGTH) break;
+    text += /[([]$/.test(text) ? line : ` ${line}`;
+  }
+  return text.slice(0, HEADLINE_LENGTH);
 }
 
-/** `91 %`; the score of a hit, which lies between 0 and 1. */
-export function percent(score: number): string {
-  return `${String(Math.round(100 * Math.min(1, Math.max(0, score))))} %`;
+function opens(text: string): boolean {
+  const count = (characters: RegExp): number => text.match(characters)?.length ?? 0;
+  return count(/[([]/g) > count(/[)\]]/g);
+}
+
+/** Scores have no scale that they share between answers: two decimals tell near from far within one. */
+export function scoreText(score: number): string {
+  return score.toFixed(2);
 }
 
 /** `src/net/client.py#L11-L18`: opens in terminals and code hosts alike. */

@@ -42,6 +42,11 @@ export interface Answer {
   warning?: string;
 }
 
+export interface SimilarAnswer extends Answer {
+  /** The code that was asked about. */
+  origin: { uri: string; range: Range };
+}
+
 export interface SearchParams {
   query: string;
   limit?: number;

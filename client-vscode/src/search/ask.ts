@@ -2,10 +2,10 @@
 
 import { CancellationTokenSource } from "vscode";
 import { ProgressType, RequestType, type LanguageClient } from "vscode-languageclient/node";
-import type { Answer, SearchParams, SimilarParams } from "../core/protocol.js";
+import type { Answer, SearchParams, SimilarAnswer, SimilarParams } from "../core/protocol.js";
 
 const searchRequest = new RequestType<SearchParams, Answer, void>("mosearch/search");
-const similarRequest = new RequestType<SimilarParams, Answer, void>("mosearch/similar");
+const similarRequest = new RequestType<SimilarParams, SimilarAnswer, void>("mosearch/similar");
 const partialAnswer = new ProgressType<Answer>();
 
 let tokens = 0;
@@ -20,16 +20,20 @@ export function search(client: LanguageClient, params: SearchParams, options: Op
   return request(client, searchRequest, params, options);
 }
 
-export function similar(client: LanguageClient, params: SimilarParams, options: Options): Promise<Answer> {
+export function similar(
+  client: LanguageClient,
+  params: SimilarParams,
+  options: Options,
+): Promise<SimilarAnswer> {
   return request(client, similarRequest, params, options);
 }
 
-async function request<Params extends object>(
+async function request<Params extends object, Result extends Answer>(
   client: LanguageClient,
-  type: RequestType<Params, Answer, void>,
+  type: RequestType<Params, Result, void>,
   params: Params,
   { signal, partial }: Options,
-): Promise<Answer> {
+): Promise<Result> {
   signal.throwIfAborted();
   const cancellation = new CancellationTokenSource();
   const cancel = (): void => {

@@ -17,6 +17,7 @@ import { hitKey, replaceHits } from "../core/hits.js";
 import { latest } from "../core/latest.js";
 import type { Answer, Hit } from "../core/protocol.js";
 import type { Session } from "../server/session.js";
+import type { Results } from "../similar/resultsTree.js";
 import { folderName, openHit } from "../ui/places.js";
 import { search } from "./ask.js";
 import { chooseFolder, chooseLanguages, openPaths } from "./filterMenus.js";
@@ -38,7 +39,7 @@ export interface PickerHost {
   /** Where recent queries are kept. */
   memory: Memento;
   /** Lists hits in the results view, where they stay. */
-  showInView: (query: string, hits: readonly Hit[], again: () => Promise<readonly Hit[]>) => void;
+  showInView: (results: Results) => void;
   findSimilar: (hit: Hit) => void;
   /** Told of every request, for measuring. */
   onAnswer?: (query: string, isFinal: boolean) => void;
@@ -71,7 +72,8 @@ export class Picker {
   /** Closing leaves the previewed file where it is. */
   private keepPreview = false;
   private resolveClosed: () => void = () => undefined;
-  private readonly closed = new Promise<void>((resolve) => {
+  /** Settles when the editor is as it should be without the picker. */
+  readonly closed = new Promise<void>((resolve) => {
     this.resolveClosed = resolve;
   });
   private readonly questions = latest<string, Answer>({
@@ -125,6 +127,12 @@ export class Picker {
     } else if (row?.type === "hit") {
       await this.openHit(row.hit, toSide);
     }
+  }
+
+  /** Closes the picker if it is still open. */
+  async leave(): Promise<void> {
+    this.input.hide();
+    await this.closed;
   }
 
   private show(): void {
@@ -238,12 +246,12 @@ export class Picker {
       const query = this.input.value.trim();
       const hits = this.hits;
       const filters = toFilters(this.chosen, this.open);
-      const again = async (): Promise<readonly Hit[]> => {
+      const again = async (): Promise<Answer> => {
         const client = await this.host.session.ready();
-        return (await search(client, { query, filters }, { signal: new AbortController().signal })).hits;
+        return await search(client, { query, filters }, { signal: new AbortController().signal });
       };
       await this.leaveFor(() => {
-        this.host.showInView(query, hits, again);
+        this.host.showInView({ title: query, hits, again });
       });
       return;
     }

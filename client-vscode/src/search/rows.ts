@@ -1,7 +1,7 @@
 /** What the picker lists. */
 
 import { QuickPickItemKind, ThemeIcon, l10n, type QuickInputButton, type QuickPickItem } from "vscode";
-import { headline, lines, percent } from "../core/hits.js";
+import { headline, lines, scoreText } from "../core/hits.js";
 import type { Hit } from "../core/protocol.js";
 import { kindIcon } from "../ui/kinds.js";
 
@@ -31,7 +31,7 @@ export function hitRow(hit: Hit, folder: string | undefined): Row {
     type: "hit",
     hit,
     label: hit.symbol === "" ? (hit.path.split("/").at(-1) ?? hit.path) : hit.symbol,
-    description: [hit.container, path, percent(hit.score)].filter((part) => part !== "").join("  ·  "),
+    description: [hit.container, path, scoreText(hit.score)].filter((part) => part !== "").join("  ·  "),
     detail: headline(hit),
     iconPath: kindIcon(hit.kind),
     buttons: [openToSide, findSimilar],

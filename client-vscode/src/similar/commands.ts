@@ -10,14 +10,14 @@ import {
   type Disposable,
 } from "vscode";
 import { messageOf } from "../core/errors.js";
-import { lines, link, percent } from "../core/hits.js";
-import type { Hit, SimilarParams } from "../core/protocol.js";
+import { lines, link, scoreText } from "../core/hits.js";
+import type { Hit, SimilarAnswer, SimilarParams } from "../core/protocol.js";
 import { similar } from "../search/ask.js";
 import type { Session } from "../server/session.js";
 import { kindIcon } from "../ui/kinds.js";
 import { linesOf, openHit, uriOf } from "../ui/places.js";
 import { compare } from "./compare.js";
-import { extentOf, originFrom, originIn, originOfHit, type Origin } from "./origin.js";
+import { originFrom, originIn, originOfHit, type Origin } from "./origin.js";
 import type { Node, ResultsView } from "./resultsTree.js";
 
 export class SimilarCode {
@@ -51,7 +51,7 @@ export class SimilarCode {
         "mosearch.results.compare",
         inView(async (hit) => {
           const { origin } = this.view;
-          if (origin !== null) await compare(origin.uri, await extentOf(origin), hit);
+          if (origin !== undefined) await compare(origin, hit);
         }),
       ),
       commands.registerCommand(
@@ -79,12 +79,13 @@ export class SimilarCode {
   }
 
   private async find(origin: Origin): Promise<void> {
-    const again = (): Promise<readonly Hit[]> => this.ask(origin);
-    const hits = await told(again);
-    if (hits === undefined) return;
+    const again = (): Promise<SimilarAnswer> => this.ask(origin);
+    const answer = await told(again);
+    if (answer === undefined) return;
+    const { hits } = answer;
     const where = workspace.getConfiguration("mosearch.similar").get<string>("show", "both");
     const title = `${workspace.asRelativePath(origin.uri)}:${String(origin.range.start.line + 1)}`;
-    this.view.show({ title, hits, origin, again }, where === "view");
+    this.view.show({ title, hits, origin: answer.origin, again }, where === "view");
     if (hits.length === 0) void window.showInformationMessage(l10n.t("MoSEarch found no similar code."));
     else if (where !== "view") await peek(origin, hits);
   }
@@ -93,12 +94,12 @@ export class SimilarCode {
     const editor = window.activeTextEditor;
     if (editor === undefined) return;
     const origin = originIn(editor);
-    const hits = await told(() => this.ask(origin));
-    if (hits === undefined) return;
-    const items = hits.map((hit) => ({
+    const answer = await told(() => this.ask(origin));
+    if (answer === undefined) return;
+    const items = answer.hits.map((hit) => ({
       hit,
       label: hit.symbol === "" ? hit.path : hit.symbol,
-      description: `${hit.path}:${String(lines(hit)[0])}  ·  ${percent(hit.score)}`,
+      description: `${hit.path}:${String(lines(hit)[0])}  ·  ${scoreText(hit.score)}`,
       iconPath: kindIcon(hit.kind),
     }));
     const picked = await window.showQuickPick(items, {
@@ -106,12 +107,12 @@ export class SimilarCode {
       placeHolder: l10n.t("Similar code, the most similar first"),
       matchOnDescription: true,
     });
-    if (picked !== undefined) await compare(origin.uri, await extentOf(origin), picked.hit);
+    if (picked !== undefined) await compare(answer.origin, picked.hit);
   }
 
-  private async ask(origin: Origin): Promise<readonly Hit[]> {
+  private async ask(origin: Origin): Promise<SimilarAnswer> {
     const client = await this.session.ready();
-    return (await similar(client, origin.params, { signal: new AbortController().signal })).hits;
+    return await similar(client, origin.params, { signal: new AbortController().signal });
   }
 }
 

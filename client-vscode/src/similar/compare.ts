@@ -10,9 +10,9 @@ import {
   type TextDocumentContentProvider,
 } from "vscode";
 import { lines } from "../core/hits.js";
-import type { Hit } from "../core/protocol.js";
+import type { Hit, SimilarAnswer } from "../core/protocol.js";
 import { unindented } from "../core/text.js";
-import { linesOf, uriOf } from "../ui/places.js";
+import { linesOf, toRange, uriOf, withoutNextLine } from "../ui/places.js";
 
 const SCHEME = "mosearch-lines";
 
@@ -33,7 +33,10 @@ export function registerCompare(): Disposable {
   return workspace.registerTextDocumentContentProvider(SCHEME, new LinesProvider());
 }
 
-export async function compare(uri: Uri, range: Range, hit: Hit): Promise<void> {
+/** `source` is the code that `hit` is like. */
+export async function compare(source: SimilarAnswer["origin"], hit: Hit): Promise<void> {
+  const uri = Uri.parse(source.uri);
+  const range = withoutNextLine(toRange(source.range));
   const other = linesOf(hit);
   const [first] = lines(hit);
   const title = l10n.t(

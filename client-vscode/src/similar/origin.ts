@@ -1,6 +1,6 @@
 /** The piece of code that similar code is looked for. */
 
-import { Range, SymbolInformation, Uri, commands, type DocumentSymbol, type TextEditor } from "vscode";
+import { Range, Uri, type TextEditor } from "vscode";
 import type { Hit, SimilarParams } from "../core/protocol.js";
 import { rangeOf, uriOf } from "../ui/places.js";
 
@@ -34,27 +34,4 @@ function originAt(uri: Uri, range: Range): Origin {
   const end = { line: range.end.line, character: range.end.character };
   const params = range.isEmpty ? { textDocument, position: start } : { textDocument, range: { start, end } };
   return { uri, range, params };
-}
-
-/** The lines to show beside similar code: the selection, or the innermost definition that VS Code knows of. */
-export async function extentOf(origin: Origin): Promise<Range> {
-  if (!origin.range.isEmpty) return origin.range;
-  const symbols = await commands.executeCommand<(DocumentSymbol | SymbolInformation)[] | undefined>(
-    "vscode.executeDocumentSymbolProvider",
-    origin.uri,
-  );
-  return innermost(symbols ?? [], origin.range) ?? origin.range;
-}
-
-function innermost(
-  symbols: readonly (DocumentSymbol | SymbolInformation)[],
-  place: Range,
-): Range | undefined {
-  for (const symbol of symbols) {
-    const range = symbol instanceof SymbolInformation ? symbol.location.range : symbol.range;
-    if (!range.contains(place)) continue;
-    const children = symbol instanceof SymbolInformation ? [] : symbol.children;
-    return innermost(children, place) ?? range;
-  }
-  return undefined;
 }

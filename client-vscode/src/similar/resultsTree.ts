@@ -15,18 +15,21 @@ import {
   type TreeView,
 } from "vscode";
 import { messageOf } from "../core/errors.js";
-import { byFile, hitKey, lines, percent } from "../core/hits.js";
-import type { Hit } from "../core/protocol.js";
+import { byFile, hitKey, lines, scoreText } from "../core/hits.js";
+import type { Hit, SimilarAnswer } from "../core/protocol.js";
 import { folderName, rangeOf, uriOf } from "../ui/places.js";
 import { kindIcon, kindName } from "../ui/kinds.js";
-import type { Origin } from "./origin.js";
 
-export interface Results {
-  title: string;
+/** An answer, as far as it is listed. */
+export interface Listed {
   hits: readonly Hit[];
-  /** What the hits are similar to; null for a search. */
-  origin: Origin | null;
-  again: () => Promise<readonly Hit[]>;
+  /** The code that the hits are like; missing for a search. */
+  origin?: SimilarAnswer["origin"];
+}
+
+export interface Results extends Listed {
+  title: string;
+  again: () => Promise<Listed>;
 }
 
 export interface FileNode {
@@ -55,8 +58,8 @@ export class ResultsView implements TreeDataProvider<Node>, Disposable {
     this.view = window.createTreeView(VIEW, { treeDataProvider: this, showCollapseAll: true });
   }
 
-  get origin(): Origin | null {
-    return this.results?.origin ?? null;
+  get origin(): Listed["origin"] {
+    return this.results?.origin;
   }
 
   show(results: Results, reveal: boolean): void {
@@ -71,8 +74,8 @@ export class ResultsView implements TreeDataProvider<Node>, Disposable {
     const results = this.results;
     if (results === undefined) return;
     try {
-      const hits = await window.withProgress({ location: { viewId: VIEW } }, () => results.again());
-      if (this.results === results) this.show({ ...results, hits }, false);
+      const listed = await window.withProgress({ location: { viewId: VIEW } }, () => results.again());
+      if (this.results === results) this.show({ ...results, ...listed }, false);
     } catch (error) {
       void window.showErrorMessage(l10n.t("MoSEarch: {0}", messageOf(error)));
     }
@@ -99,7 +102,7 @@ export class ResultsView implements TreeDataProvider<Node>, Disposable {
   }
 
   getTreeItem(node: Node): TreeItem {
-    return node.type === "file" ? fileItem(node) : hitItem(node.hit, this.origin !== null);
+    return node.type === "file" ? fileItem(node) : hitItem(node.hit, this.origin !== undefined);
   }
 
   dispose(): void {
@@ -139,12 +142,12 @@ function hitItem(hit: Hit, isSimilar: boolean): TreeItem {
   const name = hit.symbol === "" ? l10n.t("lines {0}–{1}", first, last) : hit.symbol;
   const item = new TreeItem(name, TreeItemCollapsibleState.None);
   item.id = hitKey(hit);
-  item.description = [hit.container, `:${String(first)}`, percent(hit.score)].filter((part) => part !== "").join("  ");
+  item.description = [hit.container, `:${String(first)}`, scoreText(hit.score)].filter((part) => part !== "").join("  ");
   item.iconPath = kindIcon(hit.kind);
   item.tooltip = new MarkdownString().appendCodeblock(hit.preview, hit.language);
   item.contextValue = isSimilar ? "similarHit" : "hit";
   item.accessibilityInformation = {
-    label: l10n.t("{0} {1}, line {2}, {3}", kindName(hit.kind), name, first, percent(hit.score)),
+    label: l10n.t("{0} {1}, line {2}, {3}", kindName(hit.kind), name, first, scoreText(hit.score)),
   };
   const { start } = rangeOf(hit);
   item.command = {

@@ -8,13 +8,19 @@ export function uriOf(hit: Hit): Uri {
 }
 
 export function rangeOf(hit: Hit): Range {
-  const { start, end } = hit.location.range;
+  return toRange(hit.location.range);
+}
+
+export function toRange({ start, end }: Hit["location"]["range"]): Range {
   return new Range(start.line, start.character, end.line, end.character);
 }
 
 /** The range without the start of the line that follows whole lines. */
 export function linesOf(hit: Hit): Range {
-  const range = rangeOf(hit);
+  return withoutNextLine(rangeOf(hit));
+}
+
+export function withoutNextLine(range: Range): Range {
   const wholeLines = range.end.character === 0 && range.end.line > range.start.line;
   return wholeLines ? new Range(range.start, new Position(range.end.line - 1, Number.MAX_SAFE_INTEGER)) : range;
 }

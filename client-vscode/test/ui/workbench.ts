@@ -2,7 +2,12 @@
 
 import { chromium, type Browser, type Locator, type Page } from "playwright-core";
 
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 30_000;
+// Starts an interpreter and an encoder and embeds a repository, perhaps on a busy machine.
+const INDEXING_TIMEOUT_MS = 120_000;
+
+// The first of a row's lines; descriptions and details are beside and below it.
+const LABEL = ".quick-input-list-rows > .quick-input-list-row:first-child .label-name";
 
 const FLAGS = [
   "--no-sandbox",
@@ -37,7 +42,7 @@ export class Workbench {
     pictures: string | undefined,
   ): Promise<Workbench> {
     const context = await browser.newContext({
-      viewport: { width: 1200, height: 760 },
+      viewport: { width: 1360, height: 800 },
       permissions: ["clipboard-read", "clipboard-write"],
     });
     const page = await context.newPage();
@@ -70,12 +75,87 @@ export class Workbench {
     return this.quickInput.locator(".monaco-list-row.focused");
   }
 
-  label(row: Locator): Locator {
-    return row.locator(".quick-input-list-label .label-name").first();
+  /** Rows of the MoSEarch view. */
+  get results(): Locator {
+    return this.page.locator(".pane-body .monaco-list-row");
+  }
+
+  tab(name: string): Locator {
+    return this.page.locator(`.tab.active[data-resource-name="${name}"]`);
+  }
+
+  /** A button in the quick input's title. */
+  button(name: string): Locator {
+    return this.quickInput.locator(`.quick-input-titlebar [aria-label^="${name}"]`);
   }
 
   async labels(): Promise<string[]> {
-    return await this.rows.locator(".quick-input-list-rows > .quick-input-list-row:first-child .label-name").allTextContents();
+    return await this.rows.locator(LABEL).allTextContents();
+  }
+
+  /** The row whose label matches. */
+  row(label: RegExp): Locator {
+    return this.rows.filter({ has: this.page.locator(LABEL, { hasText: label }) }).first();
+  }
+
+  /** File and line that a hit's row names. */
+  async placeOf(row: Locator): Promise<{ file: string; line: number }> {
+    const text = (await row.textContent()) ?? "";
+    const [, file, line] = /([^/\s·]+):(\d+)/.exec(text) ?? [];
+    if (file === undefined) throw new Error(`No place in ${text}`);
+    return { file, line: Number(line) };
+  }
+
+  /** Arrows down to a row. */
+  async moveTo(row: Locator): Promise<void> {
+    const wanted = await row.getAttribute("data-index");
+    for (let step = 0; step < 30; step++) {
+      if ((await this.focusedRow.getAttribute("data-index")) === wanted) return;
+      await this.press("ArrowDown");
+    }
+    throw new Error("The row is not reached.");
+  }
+
+  async openPicker(): Promise<void> {
+    await this.press("Alt+m");
+    await this.quickInput.locator(".quick-input-title", { hasText: "Search by Meaning" }).waitFor();
+    await this.page.locator(".quick-input-widget input.input:focus").waitFor();
+  }
+
+  /** Opens the picker and types. */
+  async search(query: string, delay = 0): Promise<void> {
+    await this.openPicker();
+    await this.quickInput.locator("input.input").fill("");
+    await this.type(query, delay);
+  }
+
+  /** Waits until the quick input is not busy any more. */
+  async settled(): Promise<void> {
+    await this.quickInput.locator(".monaco-progress-container.active").waitFor({ state: "detached" });
+  }
+
+  /** Waits for something that no single element tells. */
+  async until(condition: () => Promise<boolean>, timeoutMs = TIMEOUT_MS): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (!(await condition())) {
+      if (Date.now() > deadline) throw new Error(`Not within ${String(timeoutMs)} ms: ${condition.toString()}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  /**
+   * All texts of our status bar item until one matches; with `another`, one that matches now does not count
+   * before there was one that does not.
+   */
+  async statusTextsUntil(pattern: RegExp, another = false): Promise<string[]> {
+    const texts: string[] = [];
+    await this.status.waitFor();
+    await this.until(async () => {
+      const text = (await this.status.textContent()) ?? "";
+      if (texts.at(-1) !== text) texts.push(text);
+      return pattern.test(text) && (!another || texts.length > 1);
+    }, INDEXING_TIMEOUT_MS);
+    return texts;
   }
 
   async type(text: string, delay = 0): Promise<void> {
@@ -91,14 +171,17 @@ export class Workbench {
     await this.press("F1");
     await this.quickInput.locator("input.input").fill(`>${title}`);
     await this.rows.filter({ hasText: title }).first().click();
+    await this.quickInput.waitFor({ state: "hidden" });
   }
 
   async openFile(name: string): Promise<void> {
     await this.press("Control+p");
-    await this.quickInput.locator("input.input").fill(name);
-    await this.rows.filter({ hasText: name }).first().waitFor();
+    await this.quickInput.locator('input[placeholder^="Search files"]:focus').waitFor();
+    await this.type(name);
+    await this.focusedRow.filter({ hasText: name }).waitFor();
     await this.press("Enter");
-    await this.page.locator(`.tab.active[data-resource-name="${name}"]`).waitFor();
+    await this.tab(name).waitFor();
+    await this.page.locator(".editor-group-container.active .monaco-editor.focused").waitFor();
   }
 
   async goToLine(line: number): Promise<void> {
@@ -111,9 +194,5 @@ export class Workbench {
   /** Waits until the status bar tells this line of the cursor. */
   async cursorAt(line: number): Promise<void> {
     await this.page.locator(".statusbar-item", { hasText: `Ln ${String(line)},` }).waitFor();
-  }
-
-  get activeTab(): Locator {
-    return this.page.locator(".tab.active");
   }
 }

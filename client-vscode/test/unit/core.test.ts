@@ -4,7 +4,7 @@ import { nextStart, type Backoff } from "../../src/core/backoff.js";
 import { escapeGlob, isRestricted, nothingChosen, toFilters } from "../../src/core/filters.js";
 import { healthOf } from "../../src/core/health.js";
 import { forget, remember } from "../../src/core/history.js";
-import { byFile, headline, hitKey, lines, link, percent, replaceHits } from "../../src/core/hits.js";
+import { byFile, headline, hitKey, lines, link, replaceHits, scoreText } from "../../src/core/hits.js";
 import { pipStep } from "../../src/core/pip.js";
 import type { FolderStatus, Hit } from "../../src/core/protocol.js";
 import { forServer, serverName, serverSettings } from "../../src/core/settings.js";
@@ -63,8 +63,14 @@ test("the headline is the first line that says something", () => {
   assert.equal(headline({ ...hit("a"), preview: "" }), "");
 });
 
-test("scores read as percentages, whatever they are", () => {
-  assert.deepEqual([0.914, -0.2, 1.7].map(percent), ["91 %", "0 %", "100 %"]);
+test("a signature over several lines is one line", () => {
+  const preview = "def confirm(\n    text: str,\n    err: bool = False,\n) -> bool:\n    pass";
+  assert.equal(headline({ ...hit("a"), preview }), "def confirm(text: str, err: bool = False, ) -> bool:");
+  assert.equal(headline({ ...hit("a"), preview: `f(\n${"x, ".repeat(99)}` }).length, 160);
+});
+
+test("scores are short", () => {
+  assert.deepEqual([0.914, 1.7].map(scoreText), ["0.91", "1.70"]);
 });
 
 test("a server that keeps ending is started again ever later, and not for ever", () => {
@@ -114,7 +120,7 @@ test("settings go out under the server's names, and only those that somebody set
   const set: Record<string, unknown> = { limit: 20, model: null, "server.command": ["x"] };
   assert.deepEqual(forServer((name) => set[name]), { limit: 20 });
   assert.ok(serverSettings.includes("rerankBudgetMs"));
-  assert.ok(!serverSettings.some((name) => name.startsWith("s")), "search., similar. and server. stay here");
+  assert.ok(!serverSettings.some((name) => name.includes(".")), "the extension's own are in groups");
 });
 
 function folder(values: Partial<FolderStatus>): FolderStatus {

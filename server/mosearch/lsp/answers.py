@@ -95,7 +95,9 @@ def similar(asker: Asker, params: object) -> dict[str, Any]:
             cancel=asker.cancel,
         )
 
-    return _in_all(asker, engines, ask, request.limit, troubles)
+    origin = asker.ranges().location(folder.root, relative, place.chunk)
+    answer = _in_all(asker, engines, ask, request.limit, troubles)
+    return answer | {"origin": wire.location_to_json(origin)}
 
 
 def symbols(asker: Asker, params: Mapping[str, str]) -> list[lsp.WorkspaceSymbol]:

@@ -89,15 +89,9 @@ def read_similar(params: object, settings: Settings) -> SimilarRequest:
 
 
 def hit_to_json(location: lsp.Location, hit: Hit) -> dict[str, Any]:
-    chunk, span = hit.chunk, location.range
+    chunk = hit.chunk
     return {
-        "location": {
-            "uri": location.uri,
-            "range": {
-                "start": {"line": span.start.line, "character": span.start.character},
-                "end": {"line": span.end.line, "character": span.end.character},
-            },
-        },
+        "location": location_to_json(location),
         "symbol": chunk.symbol,
         "kind": int(chunk.kind),
         "container": chunk.container,
@@ -106,6 +100,17 @@ def hit_to_json(location: lsp.Location, hit: Hit) -> dict[str, Any]:
         "score": hit.score,
         "exit": hit.exit,
         "preview": hit.preview,
+    }
+
+
+def location_to_json(location: lsp.Location) -> dict[str, Any]:
+    span = location.range
+    return {
+        "uri": location.uri,
+        "range": {
+            "start": {"line": span.start.line, "character": span.start.character},
+            "end": {"line": span.end.line, "character": span.end.character},
+        },
     }
 
 

@@ -1,0 +1,16 @@
+/** Run by VS Code inside its extension host. */
+
+import Mocha from "mocha";
+
+export async function run(): Promise<void> {
+  const mocha = new Mocha({ timeout: 60_000, color: false });
+  mocha.suite.emit("pre-require", globalThis, "", mocha);
+  await import("./extension.test.js");
+  await import("./staleness.test.js");
+  await new Promise<void>((resolve, reject) => {
+    mocha.run((failures) => {
+      if (failures > 0) reject(new Error(`${String(failures)} failed`));
+      else resolve();
+    });
+  });
+}

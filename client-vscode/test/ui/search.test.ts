@@ -1,0 +1,234 @@
+/** The extension as a person uses it, in a real VS Code, on a real repository, with the real server. */
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import * as path from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import type { Browser } from "playwright-core";
+import { startCodeServer, type CodeServer } from "./codeServer.js";
+import { clearScene, lineOf, makeScene, python, serversIn, type Scene } from "./scene.js";
+import { Workbench, launchBrowser } from "./workbench.js";
+
+// `PICTURES=folder` keeps a screenshot of each step, and of each failure.
+const pictures = process.env["PICTURES"];
+
+let scene: Scene;
+let server: CodeServer;
+let browser: Browser;
+let work: Workbench;
+
+before(async () => {
+  if (pictures !== undefined) mkdirSync(pictures, { recursive: true });
+  scene = makeScene();
+  server = await startCodeServer({
+    home: scene.home,
+    vsix: path.resolve("out/mosearch.vsix"),
+    settings: {
+      "mosearch.server.interpreter": python(),
+      "editor.minimap.enabled": false,
+      "editor.fontSize": 13,
+    },
+    environment: scene.environment,
+  });
+  browser = await launchBrowser();
+  work = await Workbench.open(browser, server.url, scene.repository, pictures);
+});
+
+after(async () => {
+  await browser.close();
+  await server.stop();
+  clearScene(scene);
+});
+
+afterEach(async (context) => {
+  if (!("passed" in context) || context.passed !== false) return;
+  await work.picture(`failed-${context.name.slice(0, 30).replaceAll(/\W+/g, "-")}`);
+  // What a failed test left open stands in nobody else's way.
+  await work.press("Escape", "Escape");
+});
+
+test("indexing is shown with a percentage, and then that it is done", async () => {
+  const texts = await work.statusTextsUntil(/exit \d/);
+  assert.ok(
+    texts.some((text) => /MoSEarch \d+ %/.test(text)),
+    `no percentage in ${JSON.stringify(texts)}`,
+  );
+  await work.picture("01-indexed");
+});
+
+test("a question finds the code that does it, while it is typed", async () => {
+  await work.openFile("utils.py");
+  await work.goToLine(7);
+  await work.search("remove colour codes from text", 40);
+  const found = work.row(/^(strip_ansi|unstyle)$/);
+  await found.waitFor();
+  await work.picture("02-search");
+});
+
+test("arrow keys preview hits in the editor, and Escape brings back what was there", async () => {
+  await work.press("ArrowDown", "ArrowDown");
+  const shown = await work.placeOf(work.focusedRow);
+  await work.tab(shown.file).waitFor();
+  await work.page.locator(`.view-lines`).first().waitFor();
+  await work.picture("03-preview");
+  await work.press("Escape");
+  await work.quickInput.waitFor({ state: "hidden" });
+  await work.tab("utils.py").waitFor();
+  await work.cursorAt(7);
+  if (shown.file !== "utils.py") assert.equal(await work.page.locator(".tab").count(), 1, "the preview's tab is gone");
+});
+
+test("Enter opens a hit where it begins", async () => {
+  await work.search("remove colour codes from text");
+  const row = work.row(/^unstyle$/);
+  await row.waitFor();
+  const { file, line } = await work.placeOf(row);
+  assert.equal(file, "termui.py");
+  assert.equal(line, lineOf(scene, "termui.py", "def unstyle("));
+  await work.moveTo(row);
+  await work.press("Enter");
+  await work.tab("termui.py").waitFor();
+  await work.cursorAt(line);
+  await work.picture("04-opened");
+});
+
+test("rows keep the server's order, whatever their names", async () => {
+  await work.search("style");
+  await work.rows.nth(4).waitFor();
+  await work.settled();
+  const scores = (await work.rows.allTextContents()).map((text) => Number(/(\d+\.\d\d)/.exec(text)?.[1]));
+  assert.deepEqual(scores, [...scores].sort((a, b) => b - a));
+  await work.press("Escape");
+});
+
+test("queries are remembered, and a hit opens to the side", async () => {
+  await work.openPicker();
+  await work.row(/^remove colour codes from text$/).waitFor();
+  await work.picture("05-recent");
+  await work.press("Enter");
+  const row = work.row(/^unstyle$/);
+  await row.waitFor();
+  await work.moveTo(row);
+  await work.press("Control+Enter");
+  await work.page.locator(".editor-group-container").nth(1).waitFor();
+  await work.command("View: Close All Editors");
+});
+
+test("filters restrict the search, and the title says so", async () => {
+  await work.search("open a file");
+  await work.rows.nth(3).waitFor();
+  await work.button("Filter by Language").click();
+  await work.quickInput.locator('input[placeholder^="Search only in these languages"]:focus').waitFor();
+  await work.type("markdown");
+  await work.rows.filter({ hasText: "markdown" }).click();
+  await work.press("Enter");
+  await work.quickInput.locator(".quick-input-title", { hasText: "(markdown)" }).waitFor();
+  await work.rows.filter({ hasText: "Nothing found" }).waitFor();
+  await work.picture("06-filtered");
+  await work.button("Clear Filters").click();
+  await work.rows.nth(3).waitFor();
+  await work.press("Escape");
+});
+
+test("Find Similar Code in the context menu peeks at similar code and lists it in the view", async () => {
+  await work.openFile("termui.py");
+  await work.goToLine(lineOf(scene, "termui.py", "def confirm("));
+  await work.press("Shift+F10");
+  await work.page.locator(".context-view .action-label", { hasText: /^Find Similar Code$/ }).waitFor();
+  await work.picture("07-menu");
+  await work.page.locator(".context-view .action-label", { hasText: /^Find Similar Code$/ }).click();
+  await work.page.locator(".peekview-widget .ref-tree .monaco-list-row").first().waitFor();
+  await work.page.locator(".peekview-widget .preview .view-line").first().waitFor();
+  await work.picture("08-peek");
+  await work.press("Escape");
+  await work.page.locator('.activitybar [aria-label^="MoSEarch"]').first().click();
+  await work.results.first().waitFor();
+  await work.results.first().hover();
+  await work.picture("09-view");
+});
+
+test("in the results view, hits are compared, copied, dismissed and refreshed", async () => {
+  const hits = work.results.filter({ hasText: /\.\d\d/ });
+  const count = await hits.count();
+  assert.ok(count > 2);
+
+  const name = await hits.nth(1).locator(".label-name").textContent();
+  await hits.nth(1).click({ button: "right" });
+  await work.page.locator(".context-view .action-label", { hasText: "Copy Link" }).click();
+  await work.page.locator(".statusbar-item", { hasText: "Copied" }).waitFor();
+  const link = await work.page.evaluate(() => navigator.clipboard.readText());
+  assert.match(link, /^src\/click\/\w+\.py#L\d+-L\d+$/);
+
+  await hits.nth(1).hover();
+  await hits.nth(1).locator('[aria-label^="Compare"]').click();
+  await work.page.locator(".diff-editor .modified .view-line", { hasText: name ?? "" }).first().waitFor();
+  await work.page.locator(".diff-editor .original .view-line", { hasText: "def confirm(" }).first().waitFor();
+  await work.picture("10-compare");
+
+  await hits.nth(1).hover();
+  await hits.nth(1).locator('[aria-label^="Dismiss"]').click();
+  await work.until(async () => (await hits.count()) === count - 1);
+  await work.page.locator('.pane-header [aria-label^="Refresh"]').click();
+  await work.until(async () => (await hits.count()) === count);
+  await work.command("View: Close All Editors");
+});
+
+test("a function that was typed and not saved is found", async () => {
+  await work.openFile("globals.py");
+  await work.press("Control+End");
+  await work.type("\n\ndef roman_to_integer(numeral):\nreturn sum(VALUES[letter] for letter in numeral)\n");
+  await work.search("convert roman numerals to numbers");
+  const row = work.row(/^roman_to_integer$/);
+  await row.waitFor();
+  assert.equal((await work.placeOf(row)).file, "globals.py");
+  await work.picture("11-unsaved");
+  await work.press("Escape");
+  await work.command("File: Revert File");
+  await work.search("convert roman numerals into numbers");
+  await work.rows.nth(2).waitFor();
+  await work.settled();
+  assert.ok(!(await work.labels()).includes("roman_to_integer"));
+  await work.press("Escape");
+});
+
+test("a changed setting counts at once", async () => {
+  const settings = JSON.parse(readFileSync(server.settings, "utf8")) as Record<string, unknown>;
+  writeFileSync(server.settings, JSON.stringify({ ...settings, "mosearch.limit": 3 }));
+  await work.until(async () => {
+    await work.search("print a message to the terminal");
+    await work.rows.first().waitFor();
+    await work.settled();
+    const count = await work.rows.count();
+    await work.press("Escape");
+    return count === 3;
+  });
+});
+
+test("a server that is killed comes back", async () => {
+  const [pid, ...others] = serversIn(server.globalStorage);
+  assert.ok(pid !== undefined && others.length === 0);
+  process.kill(pid, "SIGKILL");
+  const texts = await work.statusTextsUntil(/exit \d/, true);
+  assert.ok(texts.length > 1, "the status bar told of it");
+  assert.notEqual(serversIn(server.globalStorage)[0], pid);
+  await work.search("remove colour codes from text");
+  await work.row(/^unstyle$/).waitFor();
+  await work.press("Escape");
+});
+
+test("the status page tells what is indexed and what can be done", async () => {
+  await work.status.click();
+  const page = work.page.frameLocator("iframe.webview.ready").frameLocator("iframe#active-frame");
+  await page.getByRole("heading", { name: "click" }).waitFor();
+  const text = await page.locator("main").innerText();
+  assert.match(text, /Files\s+1[5-9]/);
+  await page.getByRole("button", { name: "Re-index" }).waitFor();
+  await work.picture("12-status");
+});
+
+test("closing the window ends the server", async () => {
+  await work.page.close();
+  await server.stop();
+  await work.until(() => Promise.resolve(serversIn(server.globalStorage).length === 0));
+});
+
