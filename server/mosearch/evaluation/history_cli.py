@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,10 +42,21 @@ _FEWEST_TO_TUNE = 20
     help="Keep the clone and its index here.  Default: a folder that is removed.",
 )
 @click.option(
+    "--keep",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep the questions, and what ranking sees of them, in this file, for `mosearch eval tune --also`.",
+)
+@click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all figures here."
 )
 def history_command(
-    root: Path, commits: int, no_rerank: bool, tune: bool, work: Path | None, json_file: Path | None
+    root: Path,
+    commits: int,
+    no_rerank: bool,
+    tune: bool,
+    work: Path | None,
+    keep: Path | None,
+    json_file: Path | None,
 ) -> None:
     """Ask what commits say, and look for the functions that they change in the tree before them."""
     with tempfile.TemporaryDirectory(prefix="mosearch-history-") as temporary:
@@ -69,6 +81,8 @@ def history_command(
     console.print(_table(root.name, figures, len(asked)))
     if tune:
         _tune(console, judged)
+    if keep:
+        keep.write_bytes(pickle.dumps({f"{root.name}, history": judged}))
     if json_file:
         questions = [{"commit": case.commit, "question": case.question} for case in asked]
         json_file.write_text(json.dumps({"figures": figures, "questions": questions}, indent=1), "utf-8")

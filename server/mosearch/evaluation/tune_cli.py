@@ -71,6 +71,12 @@ def ablate_command(
 @click.command("tune")
 @_asking
 @click.option(
+    "--also",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Questions that `mosearch eval history --keep` kept in a file of your own; may be repeated.",
+)
+@click.option(
     "--leave-out/--no-leave-out",
     default=True,
     help="Fit without each repository in turn, too, from the middle of every scale.",
@@ -84,6 +90,7 @@ def tune_command(
     only: Sequence[str],
     no_rerank: bool,
     keep: Path | None,
+    also: Sequence[Path],
     leave_out: bool,
     json_file: Path | None,
 ) -> None:
@@ -91,7 +98,10 @@ def tune_command(
 
     Prints the values that belong into `server/mosearch/ranking/weights.py`.
     """
-    tuner = Tuner(_questions(data, checkouts, only, keep, rerank=not no_rerank))
+    questions = _questions(data, checkouts, only, keep, rerank=not no_rerank)
+    for file in also:
+        questions |= _kept(file)
+    tuner = Tuner(questions)
     names = list(tuner.questions)
     start = Weights()
     fitted = tuner.fit(start, names)
@@ -121,6 +131,12 @@ def _questions(
     }
     if keep is not None:
         keep.write_bytes(pickle.dumps(found))
+    return found
+
+
+def _kept(file: Path) -> dict[str, list[Judged]]:
+    """What a run of ours kept; the option says that the file must be one's own."""
+    found: dict[str, list[Judged]] = pickle.loads(file.read_bytes())
     return found
 
 
