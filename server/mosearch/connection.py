@@ -36,6 +36,7 @@ class Connection:
                     threads=self._settings.threads,
                     idle_seconds=self._settings.idle_seconds,
                     linger_seconds=self._linger_seconds,
+                    memory_mb=self._settings.memory_mb,
                 )
                 self._client = client
                 self.trouble = ""
@@ -73,16 +74,17 @@ class Connection:
                 self._warm_up.start()
             return self._warm_up
 
-    def running_device(self) -> str:
-        """Where a running host computes; empty if none runs.  Starts none."""
+    def running(self) -> tuple[str, str]:
+        """Where a running host computes and what is wrong with it; both empty if none runs.  Starts none."""
         settings = self._settings
         try:
             with encoder.connect(
                 settings.model, device=settings.device, linger_seconds=0, start=False
             ) as client:
-                return client.device
+                status = client.status()
+                return status.device, status.trouble
         except EncoderError:
-            return ""
+            return "", ""
 
     def close(self) -> None:
         """Hang up.  Whoever connects at this moment sees the flag and hangs up, too: nobody waits here

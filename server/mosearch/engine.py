@@ -473,6 +473,7 @@ class Engine:
         report = self.report()
         coverage = self.store.coverage(self.model.fingerprint)
         exits = sorted({self.first_exit, self.index_exit, self.rerank_exit} | set(coverage.vectors))
+        device, trouble = self._encoder.running()
         return Status(
             root=self.root,
             index_dir=self.index_dir,
@@ -490,8 +491,8 @@ class Engine:
             first_exit=self.first_exit,
             index_exit=self.index_exit,
             rerank_exit=self.rerank_exit,
-            device=self._encoder.running_device(),
-            trouble=self.trouble or self._encoder.trouble,
+            device=device,
+            trouble=self.trouble or self._encoder.trouble or trouble,
             stats=self.store.stats(),
         )
 
@@ -565,7 +566,8 @@ class Engine:
         searcher = self._searcher(rerank, coverage, early, cancel)
         result = replace(ask(searcher), pending=coverage.missing(self.index_exit))
         if searcher.encoder is not None:
-            return result
+            warnings = filter(None, (result.warning, searcher.encoder.trouble))
+            return replace(result, warning=" ".join(warnings))
         return replace(result, warning=f"Answers are by words only: {self._encoder.trouble}")
 
     def _recent_coverage(self) -> Coverage:

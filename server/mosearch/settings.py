@@ -72,6 +72,12 @@ class Settings:
     first_exit: int | None = _setting(
         None, "cheap exit that covers a new workspace at once; default: the model's", minimum=0, maximum=512
     )
+    memory_mb: int | None = _setting(
+        None,
+        "most memory of the encoder host, or on a GPU of its part of the GPU's, in MB; default: no limit",
+        minimum=256,
+        maximum=16_777_216,
+    )
     index_exit: int | None = _setting(
         None, "exit that embeds every chunk; default: the model's", minimum=0, maximum=512
     )

@@ -99,7 +99,11 @@ def _encoder(settings: Settings) -> str:
 
     start = time.perf_counter()
     with connect(
-        settings.model, device=settings.device, threads=settings.threads, idle_seconds=settings.idle_seconds
+        settings.model,
+        device=settings.device,
+        threads=settings.threads,
+        idle_seconds=settings.idle_seconds,
+        memory_mb=settings.memory_mb,
     ) as client:
         started = time.perf_counter()
         exit = client.info.index_exit
@@ -107,6 +111,8 @@ def _encoder(settings: Settings) -> str:
         encoded = time.perf_counter()
         if vectors[exit].shape != (1, client.info.dim):
             raise EncoderError(f"The encoder answered with shape {vectors[exit].shape}.")
+        if client.trouble:
+            raise EncoderError(client.trouble)
         return (
             f"answers on {client.device}, reached in {(started - start) * 1000:.0f} ms, "
             f"one text in {(encoded - started) * 1000:.0f} ms"

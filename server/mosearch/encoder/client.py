@@ -64,13 +64,20 @@ class EncoderClient:
         self._busy: set[Link] = set()
         self._closed = False
         self._texts_sent = 0
+        self._trouble = ""
         link, self._welcome = open_link(spec)
+        self._device = self._welcome.device
         self._spare.append(link)
 
     @property
     def device(self) -> str:
         """Where the host computes: `cpu`, `cuda:0`, …"""
-        return self._welcome.device
+        return self._device
+
+    @property
+    def trouble(self) -> str:
+        """What the user should know of the host, as of its last answer: e.g. that its GPU was lost."""
+        return self._trouble
 
     @property
     def dtype(self) -> str:
@@ -130,6 +137,7 @@ class EncoderClient:
             answer.append(_expect(link.receive(), HostStatus))
 
         self._with_restart(ask, None)
+        self._device, self._trouble = answer[0].device, answer[0].trouble
         return answer[0]
 
     def close(self) -> None:
@@ -189,6 +197,7 @@ class EncoderClient:
                 answer = _expect(link.receive(), Vectors)
                 if answer.id not in sent:
                     raise ProtocolError(f"The host answered a request ({answer.id}) that was not made.")
+                self._device, self._trouble = answer.device, answer.trouble
                 accept(sent.pop(answer.id), answer.arrays())
         finally:
             waiting.extendleft(reversed(sent.values()))
@@ -238,6 +247,7 @@ class EncoderClient:
         link, welcome = open_link(self._spec)
         with self._lock:
             self._welcome = welcome
+            self._device = welcome.device
             self._busy.add(link)
         return link
 
@@ -258,18 +268,20 @@ def connect(
     idle_seconds: float = 600,
     linger_seconds: float | None = None,
     start: bool = True,
+    memory_mb: int | None = None,
 ) -> EncoderClient:
     """A client of the one host of this user, model and device, which is started if none is running.
 
-    `device`, `threads` (None: half the cores) and `idle_seconds` (after which an unused host leaves) hold
-    for a host that this call starts.  `linger_seconds` (None: `idle_seconds`) is how long the host is asked
-    to stay after this client has left.  Raises ModelError for a model that is missing or damaged, HostError
-    when there is no host: with `start` false because none is running, otherwise because none could start.
+    `device`, `threads` (None: half the cores), `idle_seconds` (after which an unused host leaves) and
+    `memory_mb` (None: no limit) hold for a host that this call starts.  `linger_seconds` (None:
+    `idle_seconds`) is how long the host is asked to stay after this client has left.  Raises ModelError for
+    a model that is missing or damaged, HostError when there is no host: with `start` false because none is
+    running, otherwise because none could start.
     """
     folder = find_model(model)
     info = describe(folder, load_config(folder))
     linger = float(idle_seconds if linger_seconds is None else linger_seconds)
-    spec = HostSpec(folder, info.fingerprint, device, threads, idle_seconds, linger, start)
+    spec = HostSpec(folder, info.fingerprint, device, threads, idle_seconds, linger, start, memory_mb)
     return EncoderClient(spec, info)
 
 

@@ -43,6 +43,8 @@ class HostSpec:
     """How long the host is asked to stay, for others, after this client has left."""
     start: bool
     """Whether a host may be started; if not, only a running one is used."""
+    memory_mb: int | None = None
+    """Most memory for the host, or for a GPU that part of the GPU's which it uses."""
 
 
 def open_link(spec: HostSpec) -> tuple[Link, Welcome]:

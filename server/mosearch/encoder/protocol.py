@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mosearch.errors import ProtocolError
 from mosearch.types import Priority, TextKind
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 MAX_HELLO_BYTES = 1024
 """Limit for the first frame of a connection, whose sender has not shown the token yet."""
@@ -92,19 +92,25 @@ class Vectors:
     rows: int
     dim: int
     data: dict[int, bytes]
+    device: str = "cpu"
+    """Where they were computed."""
+    trouble: str = ""
+    """What the user should know of the host: see `HostStatus.trouble`."""
 
     def __post_init__(self) -> None:
+        _check(type(self.device) is str and type(self.trouble) is str, "vectors")
         _check(all(type(v) is int and v >= 0 for v in (self.id, self.rows, self.dim)), "vectors")
         _check(type(self.data) is dict and _is_list(list(self.data), int), "vectors")
         size = self.rows * self.dim * _HALF.itemsize
         _check(all(type(d) is bytes and len(d) == size for d in self.data.values()), "vectors")
 
     @classmethod
-    def of(cls, id: int, dim: int, arrays: dict[int, NDArray[np.float16]]) -> Vectors:
+    def of(
+        cls, id: int, dim: int, arrays: dict[int, NDArray[np.float16]], device: str = "cpu", trouble: str = ""
+    ) -> Vectors:
         rows = max((len(a) for a in arrays.values()), default=0)
-        return cls(
-            id, rows, dim, {layer: a.astype(_HALF, copy=False).tobytes() for layer, a in arrays.items()}
-        )
+        data = {layer: a.astype(_HALF, copy=False).tobytes() for layer, a in arrays.items()}
+        return cls(id, rows, dim, data, device, trouble)
 
     def arrays(self) -> dict[int, NDArray[np.float16]]:
         """Read-only float16 [rows, dim] by exit."""
@@ -147,9 +153,16 @@ class HostStatus:
     """Texts embedded since the host started."""
     texts_waiting: dict[int, int]
     """`Priority` → texts accepted and not yet embedded."""
+    device: str
+    dtype: str
+    memory_mb: int
+    """Resident."""
+    trouble: str
+    """Empty, or what the user should know: the GPU was lost, the memory limit does not suffice."""
 
     def __post_init__(self) -> None:
-        numbers = (self.pid, self.threads, self.connections, self.texts_done)
+        numbers = (self.pid, self.threads, self.connections, self.texts_done, self.memory_mb)
+        _check(all(type(v) is str for v in (self.device, self.dtype, self.trouble)), "status")
         _check(_is_list(list(numbers), int) and type(self.uptime_seconds) is float, "status")
         waiting = self.texts_waiting
         _check(type(waiting) is dict and _is_list([*waiting, *waiting.values()], int), "status")

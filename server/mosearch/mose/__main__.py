@@ -39,12 +39,13 @@ def main() -> int:
     torch.set_num_threads(threads)
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # read by the tokeniser at its first batch
     try:
-        encoder = load(str(options.model), options.device)
+        encoder = load(str(options.model), options.device, memory_mb=options.memory_mb)
         host = Host(
             encoder,
             options.address,
             threads=threads,
             idle_seconds=options.idle_seconds,
+            memory_mb=options.memory_mb,
             admitted=admitted,
         )
         _log.info("%s on %s, %s, %d threads", encoder.info.name, encoder.device, encoder.dtype, threads)
@@ -79,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--address", type=Path, required=True, help="file to publish the address in")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, help="for computing; half the cores by default")
+    parser.add_argument("--memory-mb", type=int, help="most memory to use; no limit by default")
     parser.add_argument("--idle-seconds", type=float, default=600, help="leave when unused for that long")
     parser.add_argument("--started-by", type=int, help="process to leave with if it dies before it connects")
     parser.add_argument(

@@ -14,10 +14,13 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mosearch.encoder.link import Link
 from mosearch.encoder.protocol import (
@@ -32,9 +35,10 @@ from mosearch.encoder.protocol import (
     Vectors,
     Welcome,
 )
-from mosearch.errors import EncoderError, MosearchError, ProtocolError
+from mosearch.errors import CancelledError, EncoderError, MosearchError, ProtocolError
 from mosearch.ipc import Address, listen, read_address, remove_socket, write_address
-from mosearch.mose.inference import Batch, Encoder
+from mosearch.mose.devices import resident_mb
+from mosearch.mose.inference import Batch, Encoder, Found
 from mosearch.mose.schedule import Request, Schedule
 from mosearch.types import Priority
 
@@ -47,6 +51,8 @@ _CHECK_SECONDS = 0.5
 """How often a host without work looks whether it is still wanted."""
 _FIRST_CLIENT_SECONDS = 10.0
 """How long a new host waits for whoever started it."""
+_TIDY_SECONDS = 2.0
+"""Without work for so long, memory that is kept for later use goes back."""
 _MAX_UNANSWERED = 64
 """Requests of one connection; bounds the memory that a client can make the host use."""
 
@@ -58,6 +64,7 @@ class Connection:
         self.link = link
         self.places = threading.BoundedSemaphore(_MAX_UNANSWERED)
         self.linger_seconds = 0.0
+        self.is_gone = False
         self._outgoing: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
 
     def post(self, message: Message) -> None:
@@ -80,6 +87,15 @@ class Connection:
             self.link.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A batch that is being computed."""
+
+    request: Request[Connection]
+    batch: Batch
+    wait: Callable[[], Found]
+
+
 class Host:
     """Serves one encoder at the address published in `file`."""
 
@@ -90,8 +106,10 @@ class Host:
         *,
         threads: int,
         idle_seconds: float,
+        memory_mb: int | None = None,
         admitted: threading.Event | None = None,
     ) -> None:
+        """`memory_mb` is what this process may hold on a CPU: beyond it, what is merely kept is given up."""
         self._encoder = encoder
         self._file = file
         self._threads = threads
@@ -101,7 +119,11 @@ class Host:
         self._started = self._last_used = time.monotonic()
         self._stay_until = self._started + _FIRST_CLIENT_SECONDS
         self._admitted = admitted or threading.Event()
+        self._memory_mb = memory_mb
+        self._memory_seen = 0.0
+        self._memory_trouble = ""
         self._texts_done = 0
+        self._is_deepened = self._is_tidy = False
 
     def serve(self, *, use_tcp: bool) -> str:
         """Listen, publish the address and compute; returns why the host leaves."""
@@ -109,11 +131,15 @@ class Host:
         try:
             write_address(self._file, address)
             threading.Thread(target=self._accept, args=(listener, address.token), daemon=True).start()
+            self._warm_up()
+            running: Pass | None = None
             while True:
-                if work := self._schedule.take(_CHECK_SECONDS):
-                    self._compute(*work)
-                elif reason := self._reason_to_leave(address):
-                    return reason
+                work = self._schedule.take(0 if running else _CHECK_SECONDS)
+                if work is None and running is None:
+                    if reason := self._reason_to_leave(address):
+                        return reason
+                    self._use_leisure()
+                running = self._advance(running, work)
         finally:
             # Another host may have taken our place; then these names are no longer ours to remove.
             if read_address(self._file) == address:
@@ -154,6 +180,7 @@ class Host:
             if connection in self._connections:
                 self._stay_until = max(self._stay_until, time.monotonic() + connection.linger_seconds)
                 self._connections.discard(connection)
+            connection.is_gone = True
             self._schedule.drop_all(connection)
             connection.hang_up()
             writer.join(_FAREWELL_SECONDS)
@@ -169,10 +196,8 @@ class Host:
         connection.link.set_timeout(None)
         connection.linger_seconds = hello.linger_seconds
         encoder = self._encoder
-        dtype = str(encoder.dtype).removeprefix("torch.")
-        connection.post(
-            Welcome(PROTOCOL_VERSION, encoder.fingerprint, str(encoder.device), dtype, os.getpid())
-        )
+        device, dtype = str(encoder.device), _name(encoder.dtype)
+        connection.post(Welcome(PROTOCOL_VERSION, encoder.fingerprint, device, dtype, os.getpid()))
 
     def _answer(self, connection: Connection, message: Message) -> None:
         if isinstance(message, Encode):
@@ -200,26 +225,107 @@ class Host:
             priority=Priority(message.priority),
             batches=deque(batches),
             vectors={layer: np.empty(shape, np.float16) for layer in exits},
+            rows_left=len(message.texts),
         )
         if request.batches:
             self._schedule.add(request)
         else:
-            connection.post(Vectors.of(request.id, encoder.dim, request.vectors))
+            self._reply(request)
 
-    def _compute(self, request: Request[Connection], batch: Batch) -> None:
+    def _advance(self, running: Pass | None, work: tuple[Request[Connection], Batch] | None) -> Pass | None:
+        """Start the next pass before taking the last one's results: a GPU computes meanwhile."""
+        started = self._start(*work) if work else None
+        if running:
+            self._finish(running)
+        if started and not self._encoder.overlaps:
+            self._finish(started)
+            return None
+        return started
+
+    def _start(self, request: Request[Connection], batch: Batch) -> Pass | None:
+        def pause() -> None:
+            if request.owner.is_gone:
+                raise CancelledError("The client left.")
+            while urgent := self._schedule.take_before(request.priority):
+                if between := self._start(*urgent):
+                    self._finish(between)
+
         try:
-            found = self._encoder.run(batch, tuple(request.vectors))
-        except (MosearchError, RuntimeError, MemoryError) as error:
-            _log.exception("a batch of %d texts failed", len(batch.rows))
+            return Pass(request, batch, self._encoder.begin(batch, tuple(request.vectors), pause))
+        except CancelledError:
             self._schedule.drop(request)
-            self._fail(request.owner, request.id, error)
+        except (MosearchError, RuntimeError, MemoryError) as error:
+            self._give_up(request, batch, error)
+        return None
+
+    def _finish(self, done: Pass) -> None:
+        request = done.request
+        try:
+            found = done.wait()
+        except (MosearchError, RuntimeError, MemoryError) as error:
+            self._give_up(request, done.batch, error)
             return
         for layer, vectors in found.items():
-            request.vectors[layer][list(batch.rows)] = vectors
-        self._texts_done += len(batch.rows)
+            request.vectors[layer][list(done.batch.rows)] = vectors
+        self._texts_done += len(done.batch.rows)
         self._last_used = time.monotonic()
-        if not request.batches:
-            request.owner.post(Vectors.of(request.id, self._encoder.dim, request.vectors))
+        self._is_tidy = False
+        self._watch_memory()
+        request.rows_left -= len(done.batch.rows)
+        if not request.rows_left:
+            self._reply(request)
+
+    def _reply(self, request: Request[Connection]) -> None:
+        encoder = self._encoder
+        vectors = Vectors.of(request.id, encoder.dim, request.vectors, str(encoder.device), self._trouble)
+        request.owner.post(vectors)
+
+    def _give_up(self, request: Request[Connection], batch: Batch, error: Exception) -> None:
+        _log.error("a batch of %d texts failed", len(batch.rows), exc_info=error)
+        self._schedule.drop(request)
+        if not request.is_failed:
+            request.is_failed = True
+            self._fail(request.owner, request.id, error)
+
+    def _warm_up(self) -> None:
+        """Clients connect meanwhile; whoever comes first finds libraries and kernels loaded."""
+        try:
+            self._encoder.warm_up(self._encoder.info.index_exit)
+        except (MosearchError, RuntimeError) as error:
+            _log.error("warming up failed: %s", error)
+
+    def _use_leisure(self) -> None:
+        """Nobody waits: read the deeper layers, which the next query will want, and tidy up."""
+        if self._texts_done and not self._is_deepened:
+            self._is_deepened = True
+            threading.Thread(target=self._deepen, daemon=True).start()
+        if not self._is_tidy and time.monotonic() - self._last_used > _TIDY_SECONDS:
+            self._is_tidy = True
+            self._encoder.give_back_memory()
+
+    def _deepen(self) -> None:
+        try:
+            self._encoder.prepare(self._encoder.info.rerank_exit)
+        except (MosearchError, RuntimeError, MemoryError) as error:
+            _log.warning("the deeper layers stay on disk: %s", error)
+
+    def _watch_memory(self) -> None:
+        if self._memory_mb is None or time.monotonic() - self._memory_seen < _CHECK_SECONDS:
+            return
+        self._memory_seen = time.monotonic()
+        if resident_mb() > self._memory_mb and self._encoder.device.type == "cpu":
+            self._encoder.give_back_memory()
+            held = resident_mb()
+            self._memory_trouble = ""
+            if held > self._memory_mb:
+                self._memory_trouble = (
+                    f"The encoder host holds {held} MB, and `memory_mb` allows {self._memory_mb}. Raise it, "
+                    "or choose a smaller model."
+                )
+
+    @property
+    def _trouble(self) -> str:
+        return " ".join(filter(None, (self._encoder.trouble, self._memory_trouble)))
 
     def _fail(self, connection: Connection, number: int, error: Exception) -> None:
         connection.places.release()
@@ -233,7 +339,15 @@ class Host:
             connections=len(self._connections),
             texts_done=self._texts_done,
             texts_waiting=self._schedule.texts_waiting(),
+            device=str(self._encoder.device),
+            dtype=_name(self._encoder.dtype),
+            memory_mb=resident_mb(),
+            trouble=self._trouble,
         )
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _failure(number: int | None, error: Exception) -> Failure:

@@ -11,6 +11,7 @@ from torch import Tensor, bmm, float32, nn, zeros
 
 from mosearch.encoder.config import ExitConfig, ModelConfig
 from mosearch.mose.bert import Bert
+from mosearch.mose.packed import Packed
 from mosearch.mose.starcoder2 import Linear, Starcoder2
 
 _BACKBONES: dict[str, type[Bert] | type[Starcoder2]] = {"bert": Bert, "starcoder2": Starcoder2}
@@ -63,6 +64,18 @@ class MultiExitEncoder(nn.Module):
             if layer not in found:
                 found[layer] = heads[layer].project(torch.cat([pooled[n] for n in self._reads[layer]], dim=1))
         return found
+
+    def can_pack(self, exits: Collection[int]) -> bool:
+        """Whether `packed` can give these exits."""
+        return isinstance(self.backbone, Starcoder2) and all(self._exit(e).pools_last for e in exits)
+
+    def packed(
+        self, batch: Packed, exits: Collection[int], pause: Callable[[], None] | None = None
+    ) -> dict[int, Tensor]:
+        """As `forward`, for texts without padding; `pause` is called between small pieces of the work."""
+        assert isinstance(self.backbone, Starcoder2)
+        states = self.backbone.last_tokens(batch, exits, *([pause] if pause else []))
+        return {layer: self._exit(layer).project(states[layer]) for layer in exits}
 
     def _states(self, ids: Tensor, mask: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
         """Hidden states [b, t, width] by layer; those of layer 0 come from the table, where there is one."""

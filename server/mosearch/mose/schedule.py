@@ -2,6 +2,7 @@
 
 Requests are cut into small batches.  After every batch the most urgent request with work left goes next,
 the oldest of those with equal priority; so a query waits for one batch of bulk work, never for all of it.
+A large model on a CPU, a single text of which takes seconds, lets more urgent work in between, too.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ class Request(Generic[Owner]):
     batches: deque[Batch]
     vectors: dict[int, NDArray[np.float16]]
     """float16 [texts, dim] by exit; rows are filled in as batches are done."""
+    rows_left: int = 0
+    """Texts whose vectors are not there yet, those of a batch that is being computed included."""
+    is_failed: bool = False
 
     @property
     def texts_waiting(self) -> int:
@@ -56,15 +60,22 @@ class Schedule(Generic[Owner]):
         """The next batch and its request; None when nothing came within `timeout` seconds."""
         with self._changed:
             request = self._first()
-            if request is None:
+            if request is None and timeout > 0:
                 self._changed.wait(timeout)
                 request = self._first()
-            if request is None:
-                return None
-            batch = request.batches.popleft()
-            if not request.batches:
-                self._queues[request.priority].popleft()
-            return request, batch
+            return self._next_of(request) if request else None
+
+    def take_before(self, priority: Priority) -> tuple[Request[Owner], Batch] | None:
+        """The next batch, if it is more urgent than `priority`."""
+        with self._changed:
+            request = self._first()
+            return self._next_of(request) if request and request.priority < priority else None
+
+    def _next_of(self, request: Request[Owner]) -> tuple[Request[Owner], Batch]:
+        batch = request.batches.popleft()
+        if not request.batches:
+            self._queues[request.priority].popleft()
+        return request, batch
 
     def drop_all(self, owner: Owner) -> None:
         """Forget the requests of a connection."""

@@ -6,7 +6,7 @@ modules carry the names that published checkpoints use.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,18 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
 from torch import Tensor, nn
 
 from mosearch.encoder.config import ModelConfig
+from mosearch.mose.packed import (
+    Packed,
+    Varlen,
+    attend_within,
+    gelu_is_fused,
+    product_and_gelu,
+    varlen_kernel,
+)
+
+_CPU_TOKENS = 256
+"""At once through the widest products on a CPU: as fast as more, and a twentieth of a second or less until
+somebody more urgent has a turn."""
 
 
 class Linear(nn.Linear):
@@ -30,6 +42,14 @@ class Embedding(nn.Embedding):
         pass
 
 
+Pause = Callable[[], None]
+"""Called between pieces of work, each a fraction of a layer: may do something else first, or raise."""
+
+
+def _no_pause() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class _Places:
     """Where the tokens of a batch are.  What is done token by token is done without padding, on [n, …] for
@@ -40,10 +60,15 @@ class _Places:
     filled: Tensor | None
     """int64 [n]: each token's place among the b * t; None when there is no padding."""
     cos: Tensor
-    """float32 [n, 1, head / 2], as `sin`."""
+    """[n, 1, head / 2] in the number format of the stack, as `sin`."""
     sin: Tensor
     attended: Tensor | None
     """bool [b, 1, 1, t], True for keys that are no padding; None when there is no padding."""
+    bounds: Tensor | None = None
+    """int32 [b + 1]: where each row begins and the last ends; only with `kernel`."""
+    kernel: Varlen | None = None
+    """Attention that needs no rows of equal length."""
+    pause: Pause = _no_pause
 
     def spread(self, packed: Tensor) -> Tensor:
         """[n, …] → [b, t, …], with zeros for padding."""
@@ -56,6 +81,23 @@ class _Places:
         """[b, t, …] → [n, …]."""
         flat = rows.flatten(0, 1)
         return flat if self.filled is None else flat[self.filled]
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """[n, heads, size], or [b, heads, size] for one query of each row, and twice [n, groups, size] →
+        as `query`."""
+        if self.kernel is not None and self.bounds is not None:
+            return attend_within(self.kernel, query, key, value, self.bounds, self.length)
+        single = len(query) != len(key)
+        key, value = (self.spread(x).transpose(1, 2) for x in (key, value))
+        query = query[:, None] if single else self.spread(query)
+        # As every query sees the same keys, the query heads that share a key head are simply more queries:
+        # [b, q, groups * shared, size] → [b, groups, q * shared, size].
+        batch, queries, heads, size = query.shape
+        groups = key.shape[1]
+        query = query.view(batch, queries, groups, heads // groups, size).transpose(1, 2).flatten(2, 3)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=self.attended)
+        mixed = mixed.view(batch, groups, queries, heads // groups, size).transpose(1, 2).flatten(2, 3)
+        return mixed[:, 0] if single else self.pack(mixed)
 
 
 class Starcoder2(nn.Module):
@@ -79,8 +121,35 @@ class Starcoder2(nn.Module):
         Then the last layer does for that token alone what is done token by token.
         """
         places = self._places(mask)
-        hidden = self.embed_tokens(places.pack(ids))
         chosen = None if token is None else _packed_place(mask, token)
+        found = self._states(places.pack(ids), places, layers, chosen)
+        return found if token is not None else {number: places.spread(h) for number, h in found.items()}
+
+    def last_tokens(
+        self, batch: Packed, layers: Collection[int], pause: Pause = _no_pause
+    ) -> dict[int, Tensor]:
+        """As `forward` for the last token of each text: [texts, hidden_size] by layer.
+
+        Nothing in it waits for a GPU.
+        """
+        lengths, longest = batch.lengths, max(batch.lengths)
+        kernel = varlen_kernel(batch.ids.device, self.embed_tokens.weight.dtype)
+        filled = attended = None
+        if kernel is None and min(lengths) != longest:
+            rows = torch.arange(len(lengths), device=batch.ids.device)
+            counts = batch.bounds.diff()
+            filled = rows.repeat_interleave(counts, output_size=len(batch.ids)) * longest + batch.positions
+            steps = torch.arange(longest, device=batch.ids.device)
+            attended = (steps < counts[:, None])[:, None, None, :]
+        cos, sin = self._angles(batch.positions)
+        places = _Places(len(lengths), longest, filled, cos, sin, attended, batch.bounds, kernel, pause)
+        return self._states(batch.ids, places, layers, batch.last)
+
+    def _states(
+        self, ids: Tensor, places: _Places, layers: Collection[int], chosen: Tensor | None
+    ) -> dict[int, Tensor]:
+        """Of ids [n]: [n, hidden_size] by layer, or [b, hidden_size] for the `chosen` tokens (int64 [b])."""
+        hidden = self.embed_tokens(ids)
         deepest = max(layers)
         found = {0: hidden if chosen is None else hidden[chosen]} if 0 in layers else {}
         for number, layer in enumerate(self.layers[:deepest], start=1):
@@ -88,20 +157,23 @@ class Starcoder2(nn.Module):
             hidden = layer(hidden, places, only)
             if number in layers:
                 found[number] = hidden if chosen is None or only is not None else hidden[chosen]
-        found = {number: self.norm(h) if number in self._normed else h for number, h in found.items()}
-        return found if token is not None else {number: places.spread(h) for number, h in found.items()}
+        return {number: self.norm(h) if number in self._normed else h for number, h in found.items()}
 
     def _places(self, mask: Tensor) -> _Places:
-        half = self._config.hidden_size // self._config.heads // 2
-        steps = torch.arange(half, dtype=torch.float32, device=mask.device)
         padded = not bool(mask.all())
         filled = mask.flatten().nonzero()[:, 0] if padded else None
         positions = (mask.cumsum(1) - 1).flatten()
-        if filled is not None:
-            positions = positions[filled]
-        angles = positions[:, None, None] * self._config.rope_theta ** -(steps / half)
+        cos, sin = self._angles(positions if filled is None else positions[filled])
         attended = mask[:, None, None, :] if padded else None
-        return _Places(mask.shape[0], mask.shape[1], filled, angles.cos(), angles.sin(), attended)
+        return _Places(mask.shape[0], mask.shape[1], filled, cos, sin, attended)
+
+    def _angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and sine [n, 1, head / 2] of the rotary embedding, worked out in float32."""
+        half = self._config.hidden_size // self._config.heads // 2
+        steps = torch.arange(half, dtype=torch.float32, device=positions.device)
+        angles = positions[:, None, None] * self._config.rope_theta ** -(steps / half)
+        dtype = self.embed_tokens.weight.dtype
+        return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
 class Layer(nn.Module):
@@ -116,7 +188,7 @@ class Layer(nn.Module):
         """[n, hidden_size] to the same, or to [b, hidden_size] for the `chosen` (int64 [b]) tokens."""
         mixed = self.self_attn(self.input_layernorm(hidden), places, chosen)
         hidden = (hidden if chosen is None else hidden[chosen]) + mixed
-        output: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
+        output: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden), places.pause)
         return output
 
 
@@ -124,8 +196,7 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self._size = config.hidden_size // config.heads
-        self._groups = config.kv_heads or config.heads
-        width = self._groups * self._size
+        width = (config.kv_heads or config.heads) * self._size
         self.q_proj = Linear(config.hidden_size, config.hidden_size)
         self.k_proj = Linear(config.hidden_size, width)
         self.v_proj = Linear(config.hidden_size, width)
@@ -134,20 +205,12 @@ class Attention(nn.Module):
     def forward(self, hidden: Tensor, places: _Places, chosen: Tensor | None) -> Tensor:
         """[n, hidden_size] to the same, or to [b, hidden_size] for the `chosen` tokens."""
         cos, sin = places.cos, places.sin
-        key = places.spread(_rotated(self._split(self.k_proj(hidden)), cos, sin)).transpose(1, 2)
-        value = places.spread(self._split(self.v_proj(hidden))).transpose(1, 2)
-        if chosen is None:
-            query = places.spread(_rotated(self._split(self.q_proj(hidden)), cos, sin))
-        else:
-            query = _rotated(self._split(self.q_proj(hidden[chosen])), cos[chosen], sin[chosen])[:, None]
-        # As every query sees the same keys, the query heads that share a key head are simply more queries:
-        # [b, q, groups * shared, size] → [b, groups, q * shared, size].
-        batch, queries, heads, size = query.shape
-        shape = (batch, queries, self._groups, heads // self._groups, size)
-        query = query.view(shape).transpose(1, 2).flatten(2, 3)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=places.attended)
-        mixed = mixed.reshape(batch, self._groups, queries, -1).transpose(1, 2).flatten(2)
-        output: Tensor = self.o_proj(places.pack(mixed) if chosen is None else mixed[:, 0])
+        key = _rotated(self._split(self.k_proj(hidden)), cos, sin)
+        value = self._split(self.v_proj(hidden))
+        if chosen is not None:
+            hidden, cos, sin = hidden[chosen], cos[chosen], sin[chosen]
+        query = _rotated(self._split(self.q_proj(hidden)), cos, sin)
+        output: Tensor = self.o_proj(places.attend(query, key, value).flatten(1))
         return output
 
     def _split(self, x: Tensor) -> Tensor:
@@ -161,15 +224,30 @@ class Mlp(nn.Module):
         self.c_fc = Linear(config.hidden_size, config.intermediate_size)
         self.c_proj = Linear(config.intermediate_size, config.hidden_size)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        output: Tensor = self.c_proj(F.gelu(self.c_fc(hidden), approximate="tanh"))
+    def forward(self, hidden: Tensor, pause: Pause = _no_pause) -> Tensor:
+        if hidden.device.type != "cpu":
+            return self._whole(hidden)
+        parts = []
+        for start in range(0, len(hidden), _CPU_TOKENS):
+            pause()
+            parts.append(self._whole(hidden[start : start + _CPU_TOKENS]))
+        return torch.cat(parts)
+
+    def _whole(self, hidden: Tensor) -> Tensor:
+        if gelu_is_fused(hidden.device, hidden.dtype):
+            wide = product_and_gelu(hidden, self.c_fc.weight, self.c_fc.bias)
+        else:
+            wide = F.gelu(self.c_fc(hidden), approximate="tanh")
+        output: Tensor = self.c_proj(wide)
         return output
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of [n, heads, size], which pairs dimension i with i + size / 2; in float32."""
-    low, high = x.float().chunk(2, dim=-1)
-    return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1).to(x.dtype)
+    """Rotary embedding of [n, heads, size], which pairs dimension i with i + size / 2."""
+    low, high = x.chunk(2, dim=-1)
+    left = torch.addcmul(low * cos, high, sin, value=-1)
+    right = torch.addcmul(high * cos, low, sin)
+    return torch.cat((left, right), dim=-1)
 
 
 def _packed_place(mask: Tensor, token: Tensor) -> Tensor:

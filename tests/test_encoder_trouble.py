@@ -1,0 +1,97 @@
+"""A host that loses its GPU, or holds too much memory: the work goes on, and everybody is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mosearch.encoder import connect, model_info
+from mosearch.encoder.address import address_file
+from mosearch.engine import Engine
+from mosearch.ipc import read_address
+from mosearch.settings import load_settings
+from mosearch.types import Filters, Priority
+
+_FAILING_HOST = """
+import sys
+from mosearch.mose.__main__ import main
+from mosearch.mose.model import MultiExitEncoder
+
+forward, on_device, times = MultiExitEncoder.forward, [], int(sys.argv.pop(1))
+
+def fail_on_work(self, ids, *rest):
+    if not any(self is model for model in on_device) and len(on_device) < times:
+        on_device.append(self)
+    if any(self is model for model in on_device) and ids.numel() > 20:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+    return forward(self, ids, *rest)
+
+MultiExitEncoder.forward = fail_on_work
+sys.exit(main())
+"""
+LONG = "def read_all_lines(path): return open(path).read().splitlines() " * 3
+
+
+@contextmanager
+def failing_host(model: Path, runtime: Path, times: int) -> Iterator[None]:
+    """A real host process in which so many devices fail at the first real work."""
+    file = address_file(runtime, model_info(model).fingerprint, "cpu")
+    command = [sys.executable, "-c", _FAILING_HOST, str(times), "--device", "cpu", "--model", str(model)]
+    host = subprocess.Popen([*command, "--address", str(file)], cwd=runtime, stderr=subprocess.DEVNULL)
+    try:
+        while read_address(file) is None:
+            assert host.poll() is None
+        yield
+    finally:
+        host.terminate()
+        host.wait(20)
+
+
+def test_a_lost_device_is_survived_and_shown_everywhere(
+    root: Path, use_tiny_model: Path, private_runtime: Path
+) -> None:
+    with failing_host(use_tiny_model, private_runtime, 1):
+        with connect(str(use_tiny_model), device="cpu", start=False) as client:
+            assert client.status().trouble == client.trouble == ""
+            found = client.encode([LONG] * 300, priority=Priority.INDEX)
+            assert len(found[2]) == 300
+            assert "unspecified launch failure" in client.trouble and client.device == "cpu"
+            assert client.status().trouble == client.trouble
+        with Engine(root, load_settings(root)) as engine:
+            engine.update()
+            result = engine.search("send a request again", 3, Filters())
+            assert result.hits and "unspecified launch failure" in result.warning
+            assert "unspecified launch failure" in engine.status().trouble
+        command = [sys.executable, "-m", "mosearch", "doctor", "--json", "--root", str(root)]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+        assert done.returncode == 1
+        assert not checks["encoder"]["ok"] and "CPU embeds" in checks["encoder"]["message"]
+
+
+def test_when_the_cpu_fails_too_words_have_to_do(
+    root: Path, use_tiny_model: Path, private_runtime: Path
+) -> None:
+    with (
+        failing_host(use_tiny_model, private_runtime, 2),
+        Engine(root, load_settings(root)) as engine,
+    ):
+        engine.update()
+        result = engine.search(LONG + "send a request with retry", 3, Filters())
+        assert result.hits and result.warning
+
+
+@pytest.mark.usefixtures("private_runtime")
+def test_a_host_that_holds_more_than_its_limit_says_so(tiny_model: Path) -> None:
+    with connect(str(tiny_model), device="cpu", threads=1, memory_mb=290) as client:
+        held = client.status().memory_mb
+        assert client.status().trouble == ""
+        client.encode([LONG + str(n) for n in range(600)], priority=Priority.INDEX)
+        status = client.status()
+        assert status.memory_mb <= 290 or "`memory_mb` allows 290" in status.trouble, (held, status)

@@ -1,0 +1,62 @@
+"""Devices that run out of memory or are lost, and the limit on memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mosearch.errors import ModelError
+from mosearch.mose import load
+from mosearch.mose.devices import check_room, failure_of, resident_mb
+from mosearch.mose.inference import Batch
+
+CPU = torch.device("cpu")
+BATCH = Batch((0, 1, 2), ([2, 9, 3], [2, 3], [2, 7, 8, 3]))
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "memory"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"), "memory"),
+        (MemoryError(), "memory"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), "device"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`"), "device"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (ValueError("CUDA"), None),
+    ],
+)
+def test_failures_are_told_apart(error: Exception, failure: str | None) -> None:
+    assert failure_of(error) == failure
+
+
+def test_when_the_device_is_lost_the_cpu_goes_on_and_says_so(tiny_model: Path) -> None:
+    encoder = load(tiny_model, "cpu", torch.float32)
+    expected = encoder.run(BATCH, (1, 2))
+    lost = encoder._model
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA")
+
+    lost.register_forward_pre_hook(fail)
+    found = encoder.run(BATCH, (1, 2))
+    assert encoder._model is not lost
+    assert "unspecified launch failure" in encoder.trouble and "CPU" in encoder.trouble
+    for layer, vectors in expected.items():
+        assert np.abs(found[layer].astype(np.float32) - vectors.astype(np.float32)).max() < 0.02
+    encoder._model.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        encoder.run(BATCH, (1,))
+
+
+def test_a_model_that_does_not_fit_is_refused_by_name(tiny_model: Path) -> None:
+    with pytest.raises(ModelError, match=r"Exit 1 of tiny takes about \d+ MB.*`memory_mb` allows 10\."):
+        load(tiny_model, "cpu", memory_mb=10)
+    assert load(tiny_model, "cpu", memory_mb=resident_mb() + 1000).run(BATCH, (2,))[2].shape == (3, 32)
+    with pytest.raises(ModelError, match="choose a smaller model"):
+        check_room(3 << 30, torch.device("cuda"), 2048, "Exit 18")
+    check_room(1 << 30, torch.device("cuda"), 2048, "Exit 18")
