@@ -30,7 +30,7 @@ def kernel(
     for text in range(len(bounds) - 1):
         q, k = slice(ends[text], ends[text + 1]), slice(bounds[text], bounds[text + 1])
         rows = (x.transpose(0, 1) for x in (query[q], key[k], value[k]))
-        mixed = F.scaled_dot_product_attention(*rows)  # type: ignore[misc,arg-type]
+        mixed = F.scaled_dot_product_attention(*rows)  # type: ignore[arg-type]
         parts.append(mixed.transpose(0, 1))
     return torch.cat(parts)
 
