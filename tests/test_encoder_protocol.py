@@ -54,7 +54,7 @@ def vectors(draw: st.DrawFn) -> Vectors:
         layer: np.arange(rows * dim, dtype=np.float16).reshape(rows, dim) + layer
         for layer in draw(st.sets(st.integers(0, 9), max_size=3))
     }
-    return Vectors.of(draw(NUMBER), dim, arrays)
+    return Vectors.of(draw(NUMBER), dim, arrays, draw(TEXT), draw(TEXT))
 
 
 MESSAGES = st.one_of(
@@ -72,6 +72,10 @@ MESSAGES = st.one_of(
         NUMBER,
         NUMBER,
         st.dictionaries(st.integers(0, 4), NUMBER),
+        TEXT,
+        TEXT,
+        NUMBER,
+        TEXT,
     ),
 )
 
