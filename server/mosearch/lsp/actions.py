@@ -30,7 +30,7 @@ def offer(
     if context.only and not any(_covers(str(getattr(kind, "value", kind))) for kind in context.only):
         return []
     arguments: dict[str, Any] = {"textDocument": {"uri": document.uri}, "show": show}
-    if span.start == span.end:
+    if _is_cursor(span):
         if context.trigger_kind == lsp.CodeActionTriggerKind.Automatic:
             return []  # a light bulb on every line says nothing
         line = newlines_before(split_lines(document.source), span.start.line)
@@ -46,6 +46,11 @@ def offer(
         title = TITLE
         arguments["range"] = {"start": _json(span.start), "end": _json(span.end)}
     return [lsp.CodeAction(title, kind=KIND, command=lsp.Command(title, COMMAND, arguments=[arguments]))]
+
+
+def _is_cursor(span: lsp.Range) -> bool:
+    """Nothing is selected; in some editors a cursor is a selection of one character."""
+    return span.start.line == span.end.line and span.end.character - span.start.character <= 1
 
 
 def _covers(kind: str) -> bool:
@@ -71,7 +76,8 @@ async def show(ls: LanguageServer, hits: Sequence[dict[str, Any]]) -> None:
     choices = [_choice(number, hit) for number, hit in enumerate(hits[:_CHOICES], 1)]
     window = ls.client_capabilities.window
     if window is None or window.show_document is None or not window.show_document.support:
-        message = "MoSEarch: similar code\n" + "\n".join(choices)
+        # Indented, for clients that put lines one behind the other.
+        message = "MoSEarch: similar code" + "".join(f"\n  {choice}" for choice in choices)
         ls.window_show_message(lsp.ShowMessageParams(lsp.MessageType.Info, message))
         return
     request = lsp.ShowMessageRequestParams(
