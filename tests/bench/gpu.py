@@ -50,7 +50,7 @@ _CHECKED_TEXTS = 48
 _ROUNDS = 30
 _GPU_PEAK_SIZE = 8192
 _CPU_PEAK_SIZE = 1024
-_TARGETS = {
+_TARGETS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "share of peak at exit 4 >= 0.5": lambda r: r["exits"]["4"]["share_of_peak"] >= 0.5,
     "share of peak at exit 18 >= 0.5": lambda r: r["exits"]["18"]["share_of_peak"] >= 0.5,
     "functions/s at exit 4 >= 8000": lambda r: r["exits"]["4"]["functions_per_s"] >= 8000,
