@@ -1,6 +1,6 @@
 """Random messages, right and wrong: each request is answered, and the server neither dies nor blocks.
 
-`TEST_LSP_EXAMPLES` sets how many random messages are sent (default 150) and `TEST_LSP_BLOCK_MS`
+`TEST_LSP_EXAMPLES` sets how many random messages are sent (default 80) and `TEST_LSP_BLOCK_MS`
 how long a trivial request may take meanwhile (default 2000, because other tests run beside; on a quiet
 machine 50 holds).
 """
@@ -23,7 +23,7 @@ from lsprotocol import types as lsp
 
 from lsp_client import Client
 
-EXAMPLES = int(os.environ.get("TEST_LSP_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("TEST_LSP_EXAMPLES", "80"))
 BLOCK_MS = float(os.environ.get("TEST_LSP_BLOCK_MS", "2000"))
 
 FLOOD = 5000
