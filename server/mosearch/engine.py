@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from mosearch import encoder, indexer, parsing, ranking, workspace
 from mosearch.candidates import Index, plan
@@ -63,6 +64,8 @@ _MAINTENANCE_POLL_S = 0.1
 _CONTENT_VERSION = f"chunks{parsing.CHUNKING_VERSION}-terms{ranking.TERMS_VERSION}"
 # Another version of MoSEarch that was used this recently may still be in use.
 _OUTDATED_S = 86_400.0
+
+_Result = TypeVar("_Result")
 
 
 class Engine:
@@ -163,10 +166,11 @@ class Engine:
         """
         cancel = cancel if cancel is not None else threading.Event()
         noted = self._noting(progress)
+        store = self.store
         try:
             return self._update(noted, cancel, depth, lock_timeout)
         except StoreDamagedError:
-            self._begin_anew()
+            self._begin_anew(store)
             return self._update(noted, cancel, depth, lock_timeout)
         finally:
             self._note(Activity())
@@ -183,12 +187,15 @@ class Engine:
         """
         cancel = cancel if cancel is not None else threading.Event()
         try:
-            _, warning = self._embedder().run(Depth.INDEX, self._noting(progress), cancel)
-            if not warning and depth is Depth.DEEP and self.settings.deepen:
-                warning = self._deepen(cancel)
-            return warning
+            return self._mended(lambda: self._go_on(progress, cancel, depth))
         finally:
             self._note(Activity())
+
+    def _go_on(self, progress: Progress, cancel: Cancel, depth: Depth) -> str:
+        _, warning = self._embedder().run(Depth.INDEX, self._noting(progress), cancel)
+        if not warning and depth is Depth.DEEP and self.settings.deepen:
+            warning = self._deepen(cancel)
+        return warning
 
     def _deepen(self, cancel: Cancel) -> str:
         stop = _Either(cancel, lambda: bool(self._reason_to_wait() or self._left_behind))
@@ -515,7 +522,7 @@ class Engine:
         if record is None or record.skip_reason:
             why = f" (it is left out: {record.skip_reason})" if record is not None else ""
             raise QueryError(f"{path} is not in the index of {self.root}{why}.")
-        return self.store.chunks_of(path)
+        return self._mended(lambda: self.store.chunks_of(path))
 
     def _read(self, path: str) -> str:
         try:
@@ -544,14 +551,9 @@ class Engine:
         early: Early | None,
         cancel: threading.Event | None,
     ) -> SearchResult:
-        """Ask; an index that turns out to be damaged is built again first."""
         self._use()
         try:
-            return self._ask(ask, rerank, early, cancel)
-        except StoreDamagedError:
-            self._begin_anew()
-            self.update()
-            return self._ask(ask, rerank, early, cancel)
+            return self._mended(lambda: self._ask(ask, rerank, early, cancel))
         finally:
             self._use()
 
@@ -577,11 +579,23 @@ class Engine:
             self._coverage = known = now, self.store.coverage(self.model.fingerprint)
         return known[1]
 
-    def _begin_anew(self) -> None:
-        """Set damaged tables aside, unless another process has done so, and open what is there now."""
+    def _mended(self, work: Callable[[], _Result]) -> _Result:
+        """What `work` gives; an index that turns out to be damaged is built again first."""
+        store = self.store
+        try:
+            return work()
+        except StoreDamagedError:
+            self._begin_anew(store)
+            self.update()
+            return work()
+
+    def _begin_anew(self, damaged: Store) -> None:
+        """Set damaged tables aside, unless another thread or process has, and open what is there now."""
         with self._update_lock:
-            Store.quarantine(self.index_dir, self._vectors_dir, seen=self.store.generation)
-            self.store = self._open_store()
+            if self.store is damaged:
+                Store.quarantine(self.index_dir, self._vectors_dir, seen=damaged.generation)
+                self.store = self._open_store()
+                self._coverage = None
 
     def _exit(self, wanted: int | None, default: int, name: str) -> int:
         if wanted is None or not self.model.exits:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mosearch import errors
 from mosearch.encoder.config import MAX_TEXT_CHARACTERS
-from mosearch.encoder.launch import HostSpec, open_link
+from mosearch.encoder.launch import HostSpec, check_alive, open_link
 from mosearch.encoder.link import Link
 from mosearch.encoder.models import describe, find_model, load_config
 from mosearch.encoder.protocol import (
@@ -42,6 +42,8 @@ _FRAME_CHARACTERS = 1 << 18
 _FRAMES_AHEAD = 3
 """Frames sent and not yet answered: enough for the host to find work whenever it finishes a frame."""
 _CANCEL_POLL_SECONDS = 0.02
+_SILENCE_SECONDS = 3.0
+"""After so long without an answer a host is asked for a sign of life, which a busy one gives."""
 _RESTART_PAUSE_SECONDS = 0.2
 _SPARE_LINKS = 4
 
@@ -193,14 +195,29 @@ class EncoderClient:
                     with self._lock:
                         self._texts_sent += rows.stop - rows.start
                     link.send(frame(number, rows))
-                _await(link, cancel)
+                self._await(link, cancel)
                 answer = _expect(link.receive(), Vectors)
                 if answer.id not in sent:
                     raise ProtocolError(f"The host answered a request ({answer.id}) that was not made.")
                 self._device, self._trouble = answer.device, answer.trouble
-                accept(sent.pop(answer.id), answer.arrays())
+                arrays = answer.arrays()
+                if not all(np.isfinite(array).all() for array in arrays.values()):
+                    raise ProtocolError("The host answered with vectors that are no numbers.")
+                accept(sent.pop(answer.id), arrays)
         finally:
             waiting.extendleft(reversed(sent.values()))
+
+    def _await(self, link: Link, cancel: threading.Event | None) -> None:
+        """Until there is an answer.  Raises CancelledError, and OSError when the host hangs."""
+        poll = _SILENCE_SECONDS if cancel is None else _CANCEL_POLL_SECONDS
+        asked = time.monotonic()
+        while cancel is None or not cancel.is_set():
+            if link.is_readable(poll):
+                return
+            if time.monotonic() - asked >= _SILENCE_SECONDS:
+                check_alive(self._spec, self._welcome.pid)
+                asked = time.monotonic()
+        raise CancelledError("The request was cancelled.")
 
     def _with_restart(self, talk: Callable[[Link], None], cancel: threading.Event | None) -> None:
         try:
@@ -297,14 +314,6 @@ def _slices(texts: Sequence[str]) -> Iterator[slice]:
         characters += length
     if start < len(texts):
         yield slice(start, len(texts))
-
-
-def _await(link: Link, cancel: threading.Event | None) -> None:
-    while cancel is not None:
-        if cancel.is_set():
-            raise CancelledError("The request was cancelled.")
-        if link.is_readable(_CANCEL_POLL_SECONDS):
-            return
 
 
 def _expect(message: Message, kind: type[_Answer]) -> _Answer:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from mosearch.errors import HostError, ProtocolError
 START_SECONDS = 120.0
 """A model of a billion parameters on a slow disk takes its time; a host that dies is noticed at once."""
 _DIAL_SECONDS = 5.0
+_STALL_SECONDS = 20.0
+"""For a message that has begun: between two processes of one machine, its rest does not take that long."""
 _POLL_SECONDS = 0.01
 
 _ENVIRONMENT = {
@@ -70,6 +73,31 @@ def open_link(spec: HostSpec) -> tuple[Link, Welcome]:
         ) from None
 
 
+def check_alive(spec: HostSpec, pid: int) -> None:
+    """Ends the host with this process number if it hangs, so that another can be started.
+
+    A host answers who connects from a thread of its own, however busy it is; on a machine that has no
+    time for it, it works slowly, but works.  Raises OSError when it hangs, and when it is gone or no
+    longer the one that is published.
+    """
+    import psutil
+
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        worked = sum(process.cpu_times()[:2])
+        found = _greet(address_file(ipc.runtime_folder(), spec.fingerprint, spec.device), spec)
+        if found:
+            link, welcome = found
+            link.close()
+            if welcome.pid == pid:
+                return
+        elif sum(process.cpu_times()[:2]) > worked:
+            return
+        elif "mosearch.mose" in process.cmdline():
+            process.kill()
+    raise TimeoutError("the encoder host gave no sign of life")
+
+
 def _greet(file: Path, spec: HostSpec) -> tuple[Link, Welcome] | None:
     """Connect and show the token; None when nobody who can be used answers."""
     address = ipc.read_address(file)
@@ -86,7 +114,7 @@ def _greet(file: Path, spec: HostSpec) -> tuple[Link, Welcome] | None:
         link.close()
         return None
     if isinstance(answer, Welcome) and answer.fingerprint == spec.fingerprint:
-        link.set_timeout(None)
+        link.set_timeout(_STALL_SECONDS)
         return link, answer
     link.close()
     return None

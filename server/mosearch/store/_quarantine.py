@@ -21,7 +21,8 @@ def quarantine(
 
     `seen` is the `Store.generation` whose tables were found damaged.  Without it, they are moved when
     they cannot be opened.  None is returned, and nothing moved, when another process has already put
-    new tables in their place.  Vector tables that do not read back are moved too; the others stay.
+    new tables in their place.  Vector tables that do not read back are moved too; the others stay, and
+    their indices are made anew.
     Only the latest damaged folder is kept.  Raises StoreLockedError, StoreFullError.
     """
     writer = ProcessLock(index_dir / "writer.lock")
@@ -58,14 +59,17 @@ def _is(index_dir: Path, seen: str) -> bool:
 
 def _set_vectors_aside(folder: Path) -> None:
     from mosearch.store._tables import connect
-    from mosearch.store._vectors import SCHEMA_COLUMNS
+    from mosearch.store._vectors import SCHEMA_COLUMNS, VectorTable
 
     def reads_back(name: str) -> bool:
         try:
             with translated("read vectors", folder):
                 table = connect(folder).open_table(name)
                 rows = sum(len(batch) for batch in table.search().select(SCHEMA_COLUMNS).to_batches())
-                return rows == int(table.count_rows())
+                whole = rows == int(table.count_rows())
+                if whole:  # its indices may be what is damaged
+                    VectorTable(table).renew_indices()
+                return whole
         except StoreDamagedError:
             return False
 

@@ -113,6 +113,12 @@ class VectorTable:
     def optimize(self, **options: Any) -> None:
         self._table.optimize(**options)
 
+    def renew_indices(self) -> None:
+        """Drops all indices; digests get a new one at once, vectors when they are next optimized."""
+        for index in self._table.list_indices():
+            self._table.drop_index(index.name)
+        index_digests(self._table)
+
     def build_index(self, ann_rows: int) -> None:
         """Indexes tables of `ann_rows` rows or more; trains anew once a fifth of them is unindexed.
 
@@ -176,7 +182,7 @@ class VectorTables:
     def _create(self, name: str, dim: int) -> VectorTable:
         shutil.rmtree(self._folder / f"{name}.lance", ignore_errors=True)
         raw = self._connection.create_table(name, schema=schema(dim))
-        raw.create_index("digest", config=BTree())
+        index_digests(raw)
         with self._mutex:
             return self._open.setdefault(name, VectorTable(raw))
 
@@ -189,6 +195,11 @@ class VectorTables:
                     return None
                 self._open[name] = VectorTable(self._connection.open_table(name))
             return self._open[name]
+
+
+def index_digests(table: Any) -> None:
+    """Rows not yet in it are scanned, so it may be made of an empty table."""
+    table.create_index("digest", config=BTree())
 
 
 def schema(dim: int) -> pa.Schema:
