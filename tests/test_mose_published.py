@@ -507,3 +507,24 @@ def test_vectors_of_two_models_lie_side_by_side(
             assert hits and engine.model.fingerprint == model_info(model).fingerprint
     assert counts[0] == counts[1] > 0
     assert counts[2:] == [0, 0]
+
+
+def test_a_text_in_two_languages_has_the_vector_of_each(
+    variants: dict[int, Path], engine_with: Callable[[Path], Engine], root: Path
+) -> None:
+    """The model is told the language, so the digest has to know it."""
+    text = "int add(int a, int b) {\n  return a + b;\n}\n"
+    for name in ("one.c", "two.cpp"):
+        (root / name).write_text(text * 3)
+    with engine_with(variants[4]) as engine:
+        assert engine.update().warning == "" and engine.update().embedded == 0
+        chunks = [engine.store.chunks_of(name)[0].chunk for name in ("one.c", "two.cpp")]
+        assert chunks[0].encoder_text == chunks[1].encoder_text and chunks[0].digest != chunks[1].digest
+        stored = engine.store.get_vectors(engine.model.fingerprint, 4, [c.digest for c in chunks])
+        texts, languages = [c.encoder_text for c in chunks], [c.language for c in chunks]
+        expected = load(variants[4], "cpu").encode(texts, "code", (4,), languages)[4]
+        found = np.stack([stored[c.digest] for c in chunks])
+        assert np.abs(found.astype(np.float32) - expected.astype(np.float32)).max() < 5e-3
+        assert np.abs(expected[0].astype(np.float32) - expected[1].astype(np.float32)).max() > 0.02
+        shown = engine.place("one.c", 0, text=text * 3).chunk
+        assert shown.digest == chunks[0].digest

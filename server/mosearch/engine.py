@@ -93,8 +93,7 @@ class Engine:
         self.settings = settings
         self._patience_seconds = patience_seconds
         self._find_model()
-        workspace_dir = cache_dir() / "workspaces" / _folder_name(str(self.root), self.root.name)
-        self.index_dir = workspace_dir / _CONTENT_VERSION
+        self.index_dir = self._content_dir()
         key = workspace.repository_key(self.root)
         self._vectors_dir = cache_dir() / "vectors" / _folder_name(key, Path(key).name)
         self._encoder = Connection(settings, linger_seconds)
@@ -119,6 +118,12 @@ class Engine:
     def activity(self) -> Activity:
         """What the engine is doing just now."""
         return self._activity
+
+    def _content_dir(self) -> Path:
+        """Digests of texts for an encoder that is told their language are others: they have a folder of their
+        own."""
+        workspace_dir = cache_dir() / "workspaces" / _folder_name(str(self.root), self.root.name)
+        return workspace_dir / (_CONTENT_VERSION + ("-languages" if self.model.reads_language else ""))
 
     def _find_model(self) -> None:
         settings = self.settings
@@ -236,9 +241,19 @@ class Engine:
     def _update(self, progress: Progress, cancel: Cancel, depth: Depth, lock_timeout: float) -> IndexReport:
         if self.trouble:
             self._find_model()
+            if self.index_dir != self._content_dir():
+                self.index_dir = self._content_dir()
+                self.store, self.overlay = self._open_store(), Overlay()
         with self._update_lock, self.store.writer_lock(timeout=lock_timeout):
             self._rules = workspace.IgnoreRules.load(self.root)
-            done = indexer.reconcile(self.root, self.store, self.settings.max_file_bytes, progress, cancel)
+            done = indexer.reconcile(
+                self.root,
+                self.store,
+                self.settings.max_file_bytes,
+                progress,
+                cancel,
+                digest_language=self.model.reads_language,
+            )
             self._last_sync = time.time()
         new = set(done.digests)
         known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
@@ -368,7 +383,11 @@ class Engine:
         """None where a file with this content would be left out: what it held before is gone all the same."""
         if len(data) > self.settings.max_file_bytes or workspace.classify(path, data) is not None:
             return ()
-        return parsing.parse(data, parsing.language_of(path, data), path).chunks
+        return self._parsed(path, data)
+
+    def _parsed(self, path: str, data: bytes) -> tuple[Chunk, ...]:
+        language = parsing.language_of(path, data)
+        return parsing.parse(data, language, path, digest_language=self.model.reads_language).chunks
 
     def _lay_all_over(self) -> None:
         """After a change of files or rules: saved buffers hide nothing any more, others may begin to."""
@@ -426,10 +445,11 @@ class Engine:
             self._lay(path, text)
         if end_line is not None:
             content = text if text is not None else self._read(path)
-            return StoredChunk(path, 0, selection(path, content, start_line, end_line))
+            told = self.model.reads_language
+            lines = selection(path, content, start_line, end_line, digest_language=told)
+            return StoredChunk(path, 0, lines)
         if text is not None:
-            data = text.encode("utf-8", "surrogatepass")
-            chunks = parsing.parse(data, parsing.language_of(path, data), path).chunks
+            chunks = self._parsed(path, text.encode("utf-8", "surrogatepass"))
         else:
             chunks = tuple(stored.chunk for stored in self._stored_chunks(path))
         chunk = parsing.chunk_at(ParsedFile("", chunks), start_line)

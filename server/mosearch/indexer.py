@@ -48,9 +48,15 @@ class Reconciled:
 
 
 def reconcile(
-    root: Path, store: Store, max_file_bytes: int, progress: Progress, cancel: Cancel
+    root: Path,
+    store: Store,
+    max_file_bytes: int,
+    progress: Progress,
+    cancel: Cancel,
+    *,
+    digest_language: bool = False,
 ) -> Reconciled:
-    """Make the store's files and chunks equal to what is on disk.
+    """Make the store's files and chunks equal to what is on disk; `digest_language` as for `parsing.parse`.
 
     The caller holds the store's writer lock.  Raises `StoreError`, `CancelledError`, `RootError`.
     """
@@ -74,7 +80,7 @@ def reconcile(
             changed.append(stat)
         elif record.skip_reason:
             result.skipped[record.skip_reason] += 1
-    _reindex(root, batch, changed, known, max_file_bytes, result, progress, cancel)
+    _reindex(root, batch, changed, known, max_file_bytes, digest_language, result, progress, cancel)
     return result
 
 
@@ -84,6 +90,7 @@ def _reindex(
     changed: Sequence[FileStat],
     known: Mapping[str, FileRecord],
     max_file_bytes: int,
+    digest_language: bool,
     result: Reconciled,
     progress: Progress,
     cancel: Cancel,
@@ -102,7 +109,7 @@ def _reindex(
         if old is not None and old.content_hash == source.content_hash and not old.skip_reason:
             batch.touch(replace(old, size=record.size, mtime_ns=record.mtime_ns))
             continue
-        parsed = _parse(source)
+        parsed = _parse(source, digest_language)
         result.changed += 1
         result.digests.extend(chunk.digest for chunk in parsed.chunks)
         batch.add(replace(record, language=parsed.language, chunks=len(parsed.chunks)), parsed)
@@ -110,9 +117,9 @@ def _reindex(
     progress("parse", len(changed), len(changed))
 
 
-def _parse(source: workspace.Source) -> ParsedFile:
+def _parse(source: workspace.Source, digest_language: bool) -> ParsedFile:
     language = parsing.language_of(source.path, source.data)
-    return parsing.parse(source.data, language, source.path)
+    return parsing.parse(source.data, language, source.path, digest_language=digest_language)
 
 
 def _new_record(source: workspace.Source) -> FileRecord:

@@ -8,8 +8,11 @@ from mosearch.text import digest
 from mosearch.types import Chunk, SymbolKind
 
 
-def code_chunk(code: str, language: str = "", line: int = 0) -> Chunk:
-    """A chunk for code that is in no index: typed in, piped in or selected."""
+def code_chunk(code: str, language: str = "", line: int = 0, *, digest_language: bool = False) -> Chunk:
+    """A chunk for code that is in no index: typed in, piped in or selected.
+
+    `digest_language` as for `parsing.parse`.
+    """
     lines = code.count("\n")
     return Chunk(
         symbol="",
@@ -24,13 +27,15 @@ def code_chunk(code: str, language: str = "", line: int = 0) -> Chunk:
         docstring="",
         text=code,
         context="",
-        digest=digest(code),
+        digest=digest(code, language if digest_language else ""),
     )
 
 
-def selection(path: str, content: str, start_line: int, end_line: int) -> Chunk:
+def selection(
+    path: str, content: str, start_line: int, end_line: int, *, digest_language: bool = False
+) -> Chunk:
     """The lines from one 0-based line to another, inclusive.  Raises `QueryError` if they are blank."""
     code = "\n".join(content.split("\n")[start_line : end_line + 1])
     if not code.strip():
         raise QueryError(f"Lines {start_line + 1} to {end_line + 1} of {path} hold no code.")
-    return code_chunk(code, language_of(path), start_line)
+    return code_chunk(code, language_of(path), start_line, digest_language=digest_language)

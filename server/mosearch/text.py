@@ -15,9 +15,11 @@ _WORD = re.compile(
 _IDENTIFIER = re.compile(r"[^\W\d]\w*|\d+")
 
 
-def digest(encoder_text: str) -> str:
-    """BLAKE2b-128, in hex, of the exact text that the encoder sees (context line and body)."""
-    data = encoder_text.encode("utf-8", "surrogatepass")
+def digest(encoder_text: str, language: str = "") -> str:
+    """BLAKE2b-128, in hex, of all that the encoder sees: context line and body, and the language if it is
+    told that, too."""
+    told = f"{language}\0" if language else ""
+    data = (told + encoder_text).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
 
 

@@ -114,7 +114,8 @@ class Chunk:
     """The line put before `text` for the encoder.  It never holds the file's path, so that moving or
     renaming a file embeds nothing."""
     digest: str
-    """Hash of exactly what the encoder sees: see `mosearch.text.digest`."""
+    """Hash of exactly what the encoder sees, its language included if it is told that: see
+    `mosearch.text.digest`."""
     part: int = 0
     parts: int = 1
 
@@ -177,6 +178,8 @@ class ModelInfo:
     """The shallow exit that embeds every chunk by default."""
     rerank_exit: int
     """The deeper exit that re-ranks by default; equal to `index_exit` when there is only one."""
+    reads_language: bool = False
+    """Whether the encoder is told a code's language, which decides its vector then, too."""
 
 
 class Depth(IntEnum):

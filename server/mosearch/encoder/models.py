@@ -83,6 +83,7 @@ def describe(folder: Path, config: ModelConfig) -> ModelInfo:
         first_exit=min(config.index_exit, *config.exit_layers),
         index_exit=config.index_exit,
         rerank_exit=config.rerank_exit,
+        reads_language="{language}" in config.code_prefix,
     )
 
 

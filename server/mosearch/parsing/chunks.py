@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from mosearch.errors import ParseError
 from mosearch.parsing import names
@@ -20,8 +21,10 @@ from mosearch.types import Chunk, ParsedFile, SymbolKind
 _BOM = b"\xef\xbb\xbf"
 
 
-def parse(source: bytes, language: str, path: str = "") -> ParsedFile:
+def parse(source: bytes, language: str, path: str = "", *, digest_language: bool = False) -> ParsedFile:
     """The chunks of `source`, in order of `start_byte`, outer before inner.
+
+    `digest_language` is for encoders that are told a text's language: it counts in the digests then.
 
     `source` is taken as UTF-8; what is not decodes to U+FFFD in the chunks' texts.  `language` is one
     of `LANGUAGES`; a name without a grammar is cut into windows of lines.  `path` chooses between the
@@ -44,6 +47,14 @@ def parse(source: bytes, language: str, path: str = "") -> ParsedFile:
     the head of an extension that is no chunk; and numbers from the second part of a symbol on.
     A text that the parser does not finish in time is cut by lines, and has syntax errors.
     """
+    parsed = _parsed(source, language, path)
+    if not digest_language:
+        return parsed
+    told = (replace(c, digest=digest(c.encoder_text, c.language)) for c in parsed.chunks)
+    return replace(parsed, chunks=tuple(told))
+
+
+def _parsed(source: bytes, language: str, path: str) -> ParsedFile:
     grammar = grammar_for(language, path)
     if grammar:
         try:
