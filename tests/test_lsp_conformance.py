@@ -305,6 +305,15 @@ def test_before_and_after_the_conversation(work: Path, server_environment: dict[
         assert client.process.wait(20) == 0
 
 
+def test_a_folder_that_is_on_no_disk_is_left_out(server_environment: dict[str, str]) -> None:
+    with Client(server_environment) as client:
+        folders = [{"uri": "vscode-vfs://github/x", "name": "x"}]
+        client.ask("initialize", {"processId": None, "capabilities": {}, "workspaceFolders": folders})
+        client.notify("initialized", {})
+        assert client.error("mosearch/search", {"query": "x"})["code"] == -32602
+        assert client.folders() == []
+
+
 def test_leaving_without_shutdown_is_an_error(server_environment: dict[str, str]) -> None:
     with Client(server_environment) as client:
         client.initialize()

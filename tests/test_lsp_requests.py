@@ -201,3 +201,36 @@ def test_ranges_are_exact_in_every_encoding(
         assert span["end"] == {"line": 3, "character": len(last.encode(codec)) // size}
         (symbol, *_) = client.ask("workspace/symbol", {"query": "quersumme"})
         assert symbol["location"]["range"] == span
+
+
+def test_indexing_can_be_cancelled_and_goes_on(tmp_path: Path, server_environment: dict[str, str]) -> None:
+    for number in range(40):
+        functions = [
+            f"def step_{number}_{n}(x):\n    y = x * {number}\n    return y + {n}\n" for n in range(40)
+        ]
+        (tmp_path / f"steps{number}.py").write_text("\n\n".join(functions))
+    with Client(server_environment) as client:
+        options = {"statusNotifications": True}
+        client.initialize(tmp_path, options=options, capabilities={"window": {"workDoneProgress": True}})
+        begin = client.wait(lambda message: _progress(message, "begin"))["params"]
+        assert begin["value"]["cancellable"] is True
+        client.notify("window/workDoneProgress/cancel", {"token": begin["token"]})
+        client.wait(lambda message: _progress(message, "end"))
+        (folder,) = client.folders()
+        assert folder["state"] == "cancelled"
+        client.ask("workspace/executeCommand", {"command": "mosearch.update"})
+        client.ready()
+        (folder,) = client.folders()
+        assert (folder["files"], folder["pending"]) == (40, 0)
+        states = [
+            each["params"]["folders"][0]["state"]
+            for each in client.messages
+            if each.get("method") == "mosearch/statusChanged"
+        ]
+        assert states[-1] == "ready"
+        assert "cancelled" in states
+
+
+def _progress(message: dict[str, Any], kind: str) -> bool:
+    """Whether it reports work done, of that kind."""
+    return message.get("method") == "$/progress" and message["params"]["value"].get("kind") == kind

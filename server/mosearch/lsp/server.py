@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Iterable
 from functools import partial
@@ -14,10 +15,12 @@ from pygls.exceptions import JsonRpcInvalidParams
 
 from mosearch.errors import SettingsError
 from mosearch.lsp import actions, answers, asking, configuration, logs, settings, status, wire
-from mosearch.lsp.addresses import file_path, to_path
+from mosearch.lsp.addresses import file_path
 from mosearch.lsp.folder import Folder
 from mosearch.lsp.process import leave_with
 from mosearch.lsp.state import Server
+
+_log = logging.getLogger(__name__)
 
 _WATCHER_ID = "mosearch-files"
 
@@ -42,7 +45,7 @@ def _initialize(ls: Server, params: lsp.InitializeParams) -> None:
 @server.feature(lsp.INITIALIZED)
 async def _initialized(ls: Server, _params: lsp.InitializedParams) -> None:
     logs.to_client(ls, asyncio.get_running_loop())
-    folders = {to_path(folder.uri): folder.uri for folder in ls.workspace.folders.values()}
+    folders = _on_disk(ls.workspace.folders.values())
     if not folders and ls.workspace.root_path is not None:
         folders = {Path(ls.workspace.root_path): Path(ls.workspace.root_path).as_uri()}
     await settings.pull(ls, folders)
@@ -50,6 +53,14 @@ async def _initialized(ls: Server, _params: lsp.InitializedParams) -> None:
         ls.open_folder(root, uri, watch=not _client_watches(ls))
     ls.started.set()
     await _register(ls)
+
+
+def _on_disk(folders: Iterable[lsp.WorkspaceFolder]) -> dict[Path, str]:
+    """The folders that are on this machine, with the URIs that the client has for them."""
+    paths = {folder.uri: file_path(folder.uri) for folder in folders}
+    for uri in (uri for uri, path in paths.items() if path is None):
+        _log.warning("%s is not on this machine and is left out", uri)
+    return {path: uri for uri, path in paths.items() if path is not None}
 
 
 def _client_watches(ls: Server) -> bool:
@@ -73,9 +84,9 @@ async def _register(ls: Server) -> None:
 
 @server.feature(lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
 async def _folders_changed(ls: Server, params: lsp.DidChangeWorkspaceFoldersParams) -> None:
-    for gone in params.event.removed:
-        ls.close_folder(to_path(gone.uri))
-    added = {to_path(folder.uri): folder.uri for folder in params.event.added}
+    for root in _on_disk(params.event.removed):
+        ls.close_folder(root)
+    added = _on_disk(params.event.added)
     await settings.pull(ls, added)
     for root, uri in added.items():
         ls.open_folder(root, uri, watch=not _client_watches(ls))
