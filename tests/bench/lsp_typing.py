@@ -4,7 +4,7 @@
 
 Starts the real server on FOLDER, waits until it is indexed, and types questions: each letter asks on the
 same channel, with a first page, and so cancels the one before.  Only the last letter of each question is
-measured: the time to its first page and to its answer.  Meanwhile a trivial request is sent every 10 ms:
+measured: the time to its first page and to its answer.  All the while a trivial request is sent every 10 ms:
 its longest time is how long the server blocked.  `MOSEARCH_MODEL` and the other settings hold.
 """
 
@@ -58,7 +58,9 @@ def _measure(client: Client, root: Path, queries: int, pause: float) -> dict[str
     started = time.perf_counter()
     client.initialize(root)
     initialized = time.perf_counter() - started
+    opening = _Blocked(client)
     client.until(lambda: {folder["state"] for folder in client.folders()} == {"ready"}, 3600)
+    waits_opening = opening.end()
     (folder,) = client.folders()
     client.ask("mosearch/search", {"query": "warm up"})
     pages: list[float] = []
@@ -79,6 +81,7 @@ def _measure(client: Client, root: Path, queries: int, pause: float) -> dict[str
         "answer_ms": _summary(answers),
         "stale_results_after_newer_ones": late,
         "trivial_request_ms": _summary(waits),
+        "trivial_request_while_opening_ms": _summary(waits_opening),
         "load_average": os.getloadavg()[0],
     }
 

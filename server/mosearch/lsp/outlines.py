@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mosearch import parsing
 from mosearch.lsp.text import Document
 from mosearch.types import Chunk, ParsedFile
 
@@ -19,6 +18,8 @@ class Outlines:
         known = self._known.get(document.uri)
         if known is not None and known[0] == edits:
             return known[1]
+        from mosearch import parsing  # not before it is needed: `initialize` shall be answered soon
+
         data = document.source.encode("utf-8", "surrogatepass")
         chunks = parsing.parse(data, parsing.language_of(path, data), path).chunks
         self._known[document.uri] = (edits, chunks)
@@ -26,8 +27,10 @@ class Outlines:
 
     def at(self, path: str, document: Document, line: int) -> Chunk | None:
         """The innermost definition with a name that covers a line, counted by its newlines."""
+        from mosearch.parsing import chunk_at
+
         named = tuple(chunk for chunk in self.of(path, document) if chunk.symbol)
-        return parsing.chunk_at(ParsedFile("", named), line)
+        return chunk_at(ParsedFile("", named), line)
 
     def forget(self, uri: str) -> None:
         """The document was closed."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lsprotocol import types as lsp
 
-from mosearch import workspace
 from mosearch.lsp.addresses import to_uri
 from mosearch.lsp.text import Document, position_at
 from mosearch.types import Chunk
@@ -32,11 +31,13 @@ class Ranges:
         return lsp.Location(uri, span(self._texts[uri], chunk, self._encoding))
 
     def _text(self, uri: str, path: Path) -> bytes | None:
+        from mosearch.workspace import decode  # not before it is needed: `initialize` shall be answered soon
+
         document = self._document(uri)
         if document is not None:
             return document.source.encode("utf-8", "surrogatepass")
         try:
-            return workspace.decode(path.read_bytes())
+            return decode(path.read_bytes())
         except OSError:
             return None
 
