@@ -11,26 +11,24 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from mosearch import encoder, indexer, parsing, ranking, workspace
+from mosearch import indexer, parsing, ranking, workspace
 from mosearch.candidates import Index, plan
 from mosearch.connection import Connection
+from mosearch.documents import Documents, Ground, parsed_chunks
 from mosearch.embedding import Embedder
 from mosearch.errors import (
     CancelledError,
-    EncoderError,
-    ModelError,
     QueryError,
-    SettingsError,
     StoreDamagedError,
 )
-from mosearch.idle import reason_to_wait
-from mosearch.overlay import Overlay
+from mosearch.exits import exits_in_use
+from mosearch.pace import Pace
 from mosearch.places import selection
 from mosearch.progress import Cancel, Progress, no_progress
 from mosearch.ranking import Pool
@@ -39,25 +37,22 @@ from mosearch.settings import Settings, cache_dir
 from mosearch.status import Activity, Status, StatusFeed
 from mosearch.store import Coverage, Store
 from mosearch.types import (
-    Chunk,
     Depth,
     Filters,
     Hit,
     IndexReport,
     ModelInfo,
     ParsedFile,
-    Priority,
     SearchResult,
     SkipReason,
     StoredChunk,
 )
 
-# Nobody waits for deepening: it keeps away for this long from whoever asks or types.
-_IN_USE_S = 2.0
 _IDLE_POLL_S = 0.5
 # A question may rest on a picture of the coverage this old; counting takes longer than answering.
 _COVERAGE_S = 1.0
-_RECENT_FILES = 100
+# Each write of vectors leaves a fragment that every question reads: merged now and then.
+_UNMERGED_TEXTS = 8_000
 _MAINTENANCE_POLL_S = 0.1
 
 # Chunks and terms of another version are never mixed with ours: they lie in a folder beside.
@@ -92,7 +87,7 @@ class Engine:
         self.root = workspace.resolve_root(root)
         self.settings = settings
         self._patience_seconds = patience_seconds
-        self._find_model()
+        self._exits = exits_in_use(settings)
         self.index_dir = self._content_dir()
         key = workspace.repository_key(self.root)
         self._vectors_dir = cache_dir() / "vectors" / _folder_name(key, Path(key).name)
@@ -100,47 +95,41 @@ class Engine:
         if warm_up:
             self._encoder.warm_up()
         self.store = self._open_store()
-        self.overlay = Overlay()
-        self._shown: dict[str, str] = {}
-        self._showing = threading.RLock()
-        self._rules = workspace.IgnoreRules.load(self.root)
+        self._documents = Documents(workspace.IgnoreRules.load(self.root))
+        self.overlay = self._documents.overlay
         self._update_lock = threading.RLock()
         self._activity = Activity()
         self._last_sync: float | None = None
         self._feed = StatusFeed(self.status)
         self._coverage: tuple[float, Coverage] | None = None
-        self._left_behind = False
-        """Whether an update left texts for the index exit to somebody who may be busy deepening."""
-        self._last_use = 0.0
-        self._recent: dict[str, None] = {}
+        self._pace = Pace()
 
     @property
     def activity(self) -> Activity:
         """What the engine is doing just now."""
         return self._activity
 
+    @property
+    def model(self) -> ModelInfo:
+        return self._exits.model
+
+    @property
+    def first_exit(self) -> int:
+        return self._exits.first
+
+    @property
+    def index_exit(self) -> int:
+        return self._exits.index
+
+    @property
+    def rerank_exit(self) -> int:
+        return self._exits.rerank
+
     def _content_dir(self) -> Path:
         """Digests of texts for an encoder that is told their language are others: they have a folder of their
         own."""
         workspace_dir = cache_dir() / "workspaces" / _folder_name(str(self.root), self.root.name)
         return workspace_dir / (_CONTENT_VERSION + ("-languages" if self.model.reads_language else ""))
-
-    def _find_model(self) -> None:
-        settings = self.settings
-        self.trouble = ""
-        try:
-            self.model = encoder.model_info(settings.model)
-        except ModelError as error:
-            self.trouble = str(error)
-            self.model = ModelInfo(settings.model or "none", "none", 0, (), 0, 0, 0)
-        self.first_exit = self._exit(settings.first_exit, self.model.first_exit, "first_exit")
-        self.index_exit = self._exit(settings.index_exit, self.model.index_exit, "index_exit")
-        self.rerank_exit = self._exit(settings.rerank_exit, self.model.rerank_exit, "rerank_exit")
-        if self.first_exit > self.index_exit:
-            raise SettingsError(
-                f"`first_exit` is {self.first_exit}, deeper than `index_exit`, {self.index_exit}. "
-                "It comes first because it is cheaper: give one that is not deeper."
-            )
 
     def close(self) -> None:
         """Let go of the store and the encoder; may be called again."""
@@ -203,7 +192,16 @@ class Engine:
         return warning
 
     def _deepen(self, cancel: Cancel) -> str:
-        stop = _Either(cancel, lambda: bool(self._reason_to_wait() or self._left_behind))
+        done = 0
+
+        def count(_stage: str, texts: int, _total: int) -> None:
+            nonlocal done
+            done = texts
+
+        def is_called_off() -> bool:
+            return self._pace.left_behind or done >= _UNMERGED_TEXTS or bool(self._reason_to_wait())
+
+        stop = _Either(cancel, is_called_off)
         while not self.store.coverage(self.model.fingerprint).is_complete(self._deepest_exit):
             if cancel.is_set():
                 raise CancelledError("Deepening was cancelled; what is done so far is kept.")
@@ -212,16 +210,16 @@ class Engine:
                     self._note(Activity("paused", reason=reason))
                 time.sleep(_IDLE_POLL_S)
                 continue
-            self._left_behind = False
+            if done >= _UNMERGED_TEXTS:
+                self.maintain(cancel)
+            self._pace.left_behind, done = False, 0
             with suppress(CancelledError):  # paused, called to shallower work, or ended: the next round tells
-                if warning := self._embedder().run(Depth.DEEP, self._noting(no_progress), stop)[1]:
+                if warning := self._embedder().run(Depth.DEEP, self._noting(count), stop)[1]:
                     return warning
         return ""
 
     def _reason_to_wait(self) -> str:
-        if time.monotonic() - self._last_use < _IN_USE_S:
-            return "in use"
-        return reason_to_wait(self.settings.deepen_load)
+        return self._pace.reason_to_wait(self.settings.deepen_load)
 
     @property
     def _deepest_exit(self) -> int:
@@ -235,17 +233,18 @@ class Engine:
             first_exit=self.first_exit,
             index_exit=self.index_exit,
             deepest_exit=self._deepest_exit,
-            recent=tuple(reversed(self._recent)),
+            recent=self._pace.recent,
         )
 
     def _update(self, progress: Progress, cancel: Cancel, depth: Depth, lock_timeout: float) -> IndexReport:
-        if self.trouble:
-            self._find_model()
+        if self._exits.trouble:
+            self._exits = exits_in_use(self.settings)
             if self.index_dir != self._content_dir():
                 self.index_dir = self._content_dir()
-                self.store, self.overlay = self._open_store(), Overlay()
+                self.store = self._open_store()
+                self._documents.forget_chunks()
         with self._update_lock, self.store.writer_lock(timeout=lock_timeout):
-            self._rules = workspace.IgnoreRules.load(self.root)
+            rules = workspace.IgnoreRules.load(self.root)
             done = indexer.reconcile(
                 self.root,
                 self.store,
@@ -257,11 +256,11 @@ class Engine:
             self._last_sync = time.time()
         new = set(done.digests)
         known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
-        self._lay_all_over()
+        self._documents.lay_all(rules, self._ground())
         embedded, warning = self._embedder().run(depth, progress, cancel)
-        self._left_behind = depth < Depth.INDEX
+        self._pace.left_behind = depth < Depth.INDEX
         if not warning:
-            self._embed_all_shown()
+            self._documents.embed_all(self.store, self._encoder.client, self._exits)
         return replace(
             self.report(warning),
             embedded=embedded,
@@ -344,85 +343,16 @@ class Engine:
         Its words are found when this begins to embed, its meaning when it returns.  A file that is
         ignored or no code stays out.  Raises `EncoderError` when the meaning has to wait, `StoreError`.
         """
-        self._use(path)
-        self._lay(path, text)
-        self._embed_shown(path)
+        self._pace.use(path)
+        self._documents.lay(path, text, self._ground())
+        self._documents.embed(path, self.store, self._encoder.client, self._exits)
 
-    def _lay(self, path: str, text: str) -> None:
-        with self._showing:
-            self._shown[path] = text
-            self._lay_over(path)
-
-    def _use(self, path: str | None = None) -> None:
-        """Somebody asks or types, perhaps in a file: it is deepened before others, but not just now."""
-        self._last_use = time.monotonic()
-        if path is not None:
-            self._recent.pop(path, None)
-            self._recent[path] = None
-            while len(self._recent) > _RECENT_FILES:
-                del self._recent[next(iter(self._recent))]
+    def _ground(self) -> Ground:
+        return Ground(self.store, self.settings.max_file_bytes, self.model.reads_language)
 
     def hide(self, path: str) -> None:
         """The editor closed `path`: what is stored counts again."""
-        with self._showing:
-            self._shown.pop(path, None)
-            self.overlay.drop(path)
-
-    def _lay_over(self, path: str) -> None:
-        """Hide what is stored for `path` by what its buffer holds, unless that is the same or stays out."""
-        data = self._shown[path].encode("utf-8", "surrogatepass")
-        content_hash = workspace.content_hash(data)
-        stored = self.store.files().get(path)
-        same = stored is not None and stored.content_hash == content_hash
-        if same or self._rules.is_ignored(path):
-            self.overlay.drop(path)
-        elif self.overlay.contents().get(path) != content_hash:
-            self.overlay.put(path, content_hash, self._chunks_shown(path, data))
-
-    def _chunks_shown(self, path: str, data: bytes) -> Sequence[Chunk]:
-        """None where a file with this content would be left out: what it held before is gone all the same."""
-        if len(data) > self.settings.max_file_bytes or workspace.classify(path, data) is not None:
-            return ()
-        return self._parsed(path, data)
-
-    def _parsed(self, path: str, data: bytes) -> tuple[Chunk, ...]:
-        language = parsing.language_of(path, data)
-        return parsing.parse(data, language, path, digest_language=self.model.reads_language).chunks
-
-    def _lay_all_over(self) -> None:
-        """After a change of files or rules: saved buffers hide nothing any more, others may begin to."""
-        with self._showing:
-            for path in self._shown:
-                self._lay_over(path)
-
-    def _embed_shown(self, path: str) -> None:
-        """Vectors for a buffer, at the exits that stored texts have."""
-        fingerprint, exits = self.model.fingerprint, tuple(sorted({self.first_exit, self.index_exit}))
-        for exit in exits:
-            digests = [chunk.digest for chunk in self.overlay.unknown(path, exit)]
-            if digests:
-                self.overlay.learn(exit, self.store.get_vectors(fingerprint, exit, digests))
-        unknown = self.overlay.unknown(path, self.index_exit)
-        if not unknown:
-            return
-        encoded = self._encoder.client().encode(
-            [chunk.encoder_text for chunk in unknown],
-            "code",
-            exits,
-            priority=Priority.EDIT,
-            languages=[chunk.language for chunk in unknown],
-        )
-        digests = [chunk.digest for chunk in unknown]
-        for exit in exits:
-            self.overlay.learn(exit, dict(zip(digests, encoded[exit], strict=True)))
-        for exit in exits:
-            self.store.add_vectors(fingerprint, exit, digests, encoded[exit])
-
-    def _embed_all_shown(self) -> None:
-        """Buffers that an update uncovered, and those whose turn the encoder missed."""
-        with suppress(EncoderError):  # the next edit or update tries again
-            for path in self.overlay.contents():
-                self._embed_shown(path)
+        self._documents.hide(path)
 
     def pool(self, query: str, *, rerank: bool = True) -> Pool:
         """All that `search` ranks for a question, to try other weights on it.
@@ -442,14 +372,14 @@ class Engine:
         Raises `QueryError` where there is no code, `StoreError`.
         """
         if text is not None:
-            self._lay(path, text)
+            self._documents.lay(path, text, self._ground())
         if end_line is not None:
             content = text if text is not None else self._read(path)
             told = self.model.reads_language
             lines = selection(path, content, start_line, end_line, digest_language=told)
             return StoredChunk(path, 0, lines)
         if text is not None:
-            chunks = self._parsed(path, text.encode("utf-8", "surrogatepass"))
+            chunks = parsed_chunks(path, text.encode("utf-8", "surrogatepass"), self.model.reads_language)
         else:
             chunks = tuple(stored.chunk for stored in self._stored_chunks(path))
         chunk = parsing.chunk_at(ParsedFile("", chunks), start_line)
@@ -519,7 +449,7 @@ class Engine:
             index_exit=self.index_exit,
             rerank_exit=self.rerank_exit,
             device=device,
-            trouble=self.trouble or self._encoder.trouble or trouble,
+            trouble=self._exits.trouble or self._encoder.trouble or trouble,
             stats=self.store.stats(),
         )
 
@@ -571,11 +501,11 @@ class Engine:
         early: Early | None,
         cancel: threading.Event | None,
     ) -> SearchResult:
-        self._use()
+        self._pace.use()
         try:
             return self._mended(lambda: self._ask(ask, rerank, early, cancel))
         finally:
-            self._use()
+            self._pace.use()
 
     def _ask(
         self,
@@ -616,16 +546,6 @@ class Engine:
                 Store.quarantine(self.index_dir, self._vectors_dir, seen=damaged.generation)
                 self.store = self._open_store()
                 self._coverage = None
-
-    def _exit(self, wanted: int | None, default: int, name: str) -> int:
-        if wanted is None or not self.model.exits:
-            return default
-        if wanted not in self.model.exits:
-            exits = ", ".join(map(str, self.model.exits))
-            raise SettingsError(
-                f"`{name}` is {wanted}, but the model {self.model.name} has the exits {exits}."
-            )
-        return wanted
 
     def _open_store(self) -> Store:
         """Open the store; what does not read back is moved aside and built anew."""

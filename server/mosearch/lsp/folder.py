@@ -293,8 +293,12 @@ class Folder:
 
     def _go_on(self, engine: Engine) -> None:
         """Deepen and merge; what fails is tried again after the next update."""
-        self._run_beside("deepening", lambda: engine.go_on(cancel=self._stopping))
         self._run_beside("maintenance", lambda: engine.maintain(self._stopping))
+        self._run_beside("deepening", lambda: self._deepen(engine))
+
+    def _deepen(self, engine: Engine) -> None:
+        engine.go_on(cancel=self._stopping)
+        engine.maintain(self._stopping)
 
     def _run_beside(self, name: str, work: Callable[[], object]) -> None:
         def run() -> None:
