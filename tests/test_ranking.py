@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -202,6 +203,19 @@ def test_a_deeper_exit_deals_out_the_places_of_the_chunks_that_it_knows() -> Non
     assert places == {"d": 1, "b": 2, "c": 3, "a": 4}
     exits = dict(zip([s.chunk.symbol for s in deeper.chunks], deeper.exits, strict=True))
     assert exits == {"a": 6, "b": 1, "c": 6, "d": 6}
+
+
+def test_a_shallow_list_counts_less_until_the_deepest_exit_has_ordered_it() -> None:
+    words, near = _stored("words", start=1), _stored("near", start=2)
+    query, found = ranking.parse_query("something else"), [(words, 2.0), (near, 1.0)]
+    nearest = [Candidate(near, 0.9, 0), Candidate(words, 0.8, 0)]
+    weights = replace(PLAIN, dense=0.9, dense_shallow=0.1)
+    shallow = ranking.gather(query, found, nearest, 6)
+    assert _symbols(ranking.rank(shallow, weights)) == ["words", "near"]
+    deep = ranking.deepened_pool(shallow, {near.chunk.digest: 0.7, words.chunk.digest: 0.6}, 6)
+    assert _symbols(ranking.rank(deep, weights)) == ["near", "words"]
+    alone = ranking.gather(query, found, [replace(each, exit=6) for each in nearest], 6)
+    assert _symbols(ranking.rank(alone, weights)) == ["near", "words"]
 
 
 def test_without_deep_similarities_nothing_changes() -> None:

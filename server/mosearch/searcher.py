@@ -119,7 +119,7 @@ class Searcher:
             clock.lap("dense")
             lexical = words.result()
             clock.lap("lexical")
-        return ranking.gather(query, lexical, dense), vectors, warning
+        return ranking.gather(query, lexical, dense, self.rerank_exit), vectors, warning
 
     def _page(self, ranked: Sequence[Candidate], limit: int) -> list[Candidate]:
         return ranking.select(ranked, limit, self.weights.file_decay)

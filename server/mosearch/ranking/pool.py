@@ -15,6 +15,9 @@ from mosearch.ranking.terms import share_of_akin, terms_of_text
 from mosearch.ranking.traits import TRAITS, asked_for, traits
 from mosearch.types import Chunk, StoredChunk, SymbolKind
 
+_HEAD = 30
+"""So many of the dense list decide what a first page shows."""
+
 _TYPES = frozenset(
     {
         SymbolKind.MODULE,
@@ -36,6 +39,8 @@ class Pool:
     exits: tuple[int | None, ...]
     """The exit whose vectors last placed each; None for what was found by its words only."""
     is_symbol: bool
+    depth: float
+    """How much of the dense list's head the deepest exit has ordered, in [0, 1]."""
     lexical: NDArray[np.float64]
     """Rank in the full-text list from 1; infinite for what is not in it."""
     dense: NDArray[np.float64]
@@ -56,8 +61,16 @@ class Pool:
     """[n, traits]: what each is and the query does not ask for."""
 
 
-def gather(query: Query, lexical: Sequence[tuple[StoredChunk, float]], dense: Sequence[Candidate]) -> Pool:
-    """The union of what was found by words and by vectors, both lists best first."""
+def gather(
+    query: Query,
+    lexical: Sequence[tuple[StoredChunk, float]],
+    dense: Sequence[Candidate],
+    deepest: int | None = None,
+) -> Pool:
+    """The union of what was found by words and by vectors, both lists best first.
+
+    `deepest` is the exit that is trusted most; without one, all are trusted alike.
+    """
     nearest = [(candidate.stored, candidate.score) for candidate in dense]
     exits = {candidate.key: candidate.exit for candidate in dense}
     words, vectors = _ranks(lexical), _ranks(nearest)
@@ -72,6 +85,7 @@ def gather(query: Query, lexical: Sequence[tuple[StoredChunk, float]], dense: Se
         chunks=chunks,
         exits=tuple(exits.get(each) for each in found),
         is_symbol=query.is_symbol,
+        depth=_depth([candidate.exit for candidate in dense[:_HEAD]], deepest),
         lexical=np.array([words.get(each, np.inf) for each in found]),
         dense=np.array([vectors.get(each, np.inf) for each in found]),
         files=np.array([numbers[stored.path] for stored in chunks], np.int64),
@@ -104,8 +118,13 @@ def deepened_pool(pool: Pool, deep: Mapping[str, float], exit: int) -> Pool:
     held[outside] = last + np.arange(1, outside.sum() + 1)
     dense = pool.dense.copy()
     dense[order] = held
+    head = known[np.argsort(dense, kind="stable")[:_HEAD]]
     exits = tuple(exit if known[index] else old for index, old in enumerate(pool.exits))
-    return replace(pool, dense=dense, exits=exits)
+    return replace(pool, dense=dense, exits=exits, depth=max(pool.depth, float(head.mean())))
+
+
+def _depth(exits: Sequence[int | None], deepest: int | None) -> float:
+    return sum(exit == deepest for exit in exits) / len(exits) if exits and deepest is not None else 1.0
 
 
 def file_words(path: str) -> str:

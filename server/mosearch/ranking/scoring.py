@@ -40,7 +40,8 @@ def scores(pool: Pool, weights: Weights) -> NDArray[np.float64]:
 def _fused(pool: Pool, weights: Weights) -> NDArray[np.float64]:
     """Reciprocal rank fusion, scaled so that first place in both lists gives 1."""
     k = weights.rank_constant
-    share = weights.dense_for_symbols if pool.is_symbol else weights.dense
+    deep = weights.dense_shallow + pool.depth * (weights.dense - weights.dense_shallow)
+    share = weights.dense_for_symbols if pool.is_symbol else deep
     return (k + 1) * ((1 - share) / (k + pool.lexical) + share / (k + pool.dense))
 
 

@@ -14,7 +14,9 @@ class Weights:
     """A score is the fused rank in (0, 1], times 1 + the boosts, times the factors of its traits."""
 
     dense: float = 0.7
-    """Share of the dense list in the fusion; the rest is the full-text list's."""
+    """Share of the dense list in the fusion where the deepest exit ordered it; the rest is full text's."""
+    dense_shallow: float = 0.4
+    """The same where only shallower exits did."""
     dense_for_symbols: float = 0.1
     """The same when the whole query is one name."""
     rank_constant: float = 20.0
@@ -35,7 +37,7 @@ class Weights:
     """Boost, at most, for all chunks of a file in which many answer."""
     lead: float = 0.3
     """Boost, at most, for the best chunk of such a file, in units of the best score of all."""
-    file_decay: float = 0.4
+    file_decay: float = 0.5
     """Each further hit of a file on the page counts this much of the one before it."""
 
     test: float = 0.2
