@@ -77,17 +77,22 @@ def lay_out(root: Path, chunks: int) -> None:
 
 def index(root: Path) -> None:
     """Everything but the encoder: random unit vectors stand for its work.  Does what is not yet done."""
-    random = np.random.default_rng(0)
     with Engine(root, load_settings(root)) as engine:
         engine.update(depth=Depth.WORDS)
-        for exit in sorted({engine.first_exit, engine.index_exit}):
-            digests = [item.digest for item in engine.store.missing_texts(engine.model.fingerprint, exit)]
-            for start in range(0, len(digests), BATCH):
-                part = digests[start : start + BATCH]
-                vectors = random.standard_normal((len(part), engine.model.dim), np.float32)
-                vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-                engine.store.add_vectors(engine.model.fingerprint, exit, part, vectors.astype(np.float16))
+        add_random_vectors(engine)
         engine.store.optimize()
+
+
+def add_random_vectors(engine: Engine) -> None:
+    """At each exit that every text is to have a vector at."""
+    random = np.random.default_rng()
+    for exit in sorted({engine.first_exit, engine.index_exit}):
+        digests = [item.digest for item in engine.store.missing_texts(engine.model.fingerprint, exit)]
+        for start in range(0, len(digests), BATCH):
+            part = digests[start : start + BATCH]
+            vectors = random.standard_normal((len(part), engine.model.dim), np.float32)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            engine.store.add_vectors(engine.model.fingerprint, exit, part, vectors.astype(np.float16))
 
 
 def reopen(root: Path, *, profile: bool) -> dict[str, float]:

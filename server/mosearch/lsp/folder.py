@@ -29,6 +29,8 @@ _DEBOUNCE_S = 0.2
 _RETRY_S = 2.0
 # An editor that is closed leaves nothing running, but one that is only restarted finds its host.
 _LINGER_S = 1.0
+# A question asked while the encoder starts is answered by words.
+_PATIENCE_S = 0.3
 
 # An engine that was replaced is closed when no request can use it any more.
 _RETIRE_S = 10.0
@@ -218,7 +220,8 @@ class Folder:
 
         old = self._engine
         if old is None or _differ_at_opening(old.settings, settings):
-            self._replace(Engine(self.root, settings, _LINGER_S, warm_up=True))
+            engine = Engine(self.root, settings, _LINGER_S, warm_up=True, patience_seconds=_PATIENCE_S)
+            self._replace(engine)
         elif old.settings != settings:
             old.settings = settings
         else:
