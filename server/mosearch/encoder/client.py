@@ -45,6 +45,7 @@ _CANCEL_POLL_SECONDS = 0.02
 _SILENCE_SECONDS = 3.0
 """After so long without an answer a host is asked for a sign of life, which a busy one gives."""
 _RESTART_PAUSE_SECONDS = 0.2
+_MAX_REST_SECONDS = 60.0
 _SPARE_LINKS = 4
 
 _Answer = TypeVar("_Answer", Vectors, HostStatus)
@@ -67,6 +68,8 @@ class EncoderClient:
         self._closed = False
         self._texts_sent = 0
         self._trouble = ""
+        self._deaths = 0
+        self._rest_until = 0.0
         link, self._welcome = open_link(spec)
         self._device = self._welcome.device
         self._spare.append(link)
@@ -220,6 +223,10 @@ class EncoderClient:
         raise CancelledError("The request was cancelled.")
 
     def _with_restart(self, talk: Callable[[Link], None], cancel: threading.Event | None) -> None:
+        """Run `talk`, again if the host dies; a host that keeps dying is left alone for longer and longer."""
+        rest = self._rest_until - time.monotonic()
+        if rest > 0:
+            raise HostError(f"The encoder host keeps dying; it is started again in {rest:.0f} s.")
         try:
             self._talk(talk)
         except OSError:
@@ -232,10 +239,14 @@ class EncoderClient:
             try:
                 self._talk(talk)
             except OSError as error:
+                # The first failure costs a second: the request may have been to blame.
+                self._rest_until = time.monotonic() + min(2.0**self._deaths, _MAX_REST_SECONDS)
+                self._deaths += 1
                 raise HostError(
                     f"The encoder host died twice during one request ({error}). "
                     "Its log is in the cache folder; a smaller request may succeed."
                 ) from error
+        self._deaths = 0
 
     def _talk(self, talk: Callable[[Link], None]) -> None:
         """Run `talk` on a connection, which is kept only if that ends well."""

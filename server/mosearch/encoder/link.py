@@ -7,6 +7,8 @@ from contextlib import suppress
 
 from mosearch.encoder.protocol import MAX_FRAME_BYTES, Message, pack, read_message
 
+_PIECE_BYTES = 1 << 18
+
 
 class Link:
     """For one reading and one writing thread at a time.  It never reads ahead of a message."""
@@ -50,12 +52,11 @@ class Link:
         self._socket.close()
 
     def _read(self, size: int) -> bytes:
-        data = bytearray(size)
-        view = memoryview(data)
-        filled = 0
-        while filled < size:
-            count = self._socket.recv_into(view[filled:])
-            if count == 0:
+        """Takes memory as data arrives: a size is only what the other side says."""
+        data = bytearray()
+        while len(data) < size:
+            piece = self._socket.recv(min(size - len(data), _PIECE_BYTES))
+            if not piece:
                 break
-            filled += count
-        return bytes(view[:filled])
+            data += piece
+        return bytes(data)

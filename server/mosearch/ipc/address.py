@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+_QUEUE_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,15 @@ class Address:
             target = ("127.0.0.1", self.port)
         try:
             connection.settimeout(timeout)
-            connection.connect(target)
+            deadline = time.monotonic() + timeout
+            while True:
+                try:
+                    connection.connect(target)
+                    break
+                except BlockingIOError:  # Others wait to be let in: a Unix socket's queue is full.
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_QUEUE_SECONDS)
         except OSError:
             connection.close()
             raise
