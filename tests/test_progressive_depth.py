@@ -113,15 +113,15 @@ def test_a_few_new_texts_go_to_the_index_exit_at_once(engine: Engine, large: Pat
 
 def test_deepening_keeps_away_from_who_asks_and_goes_on_later(engine: Engine) -> None:
     engine.update()
-    engine.search("step", 1)
-    paused = threading.Event()
-    engine.on_status(
-        lambda status: paused.set() if status.activity.reason == "in use" else None,
-    )
     cancel = threading.Event()
     thread = threading.Thread(target=_until_cancelled, args=(engine, cancel))
+    engine.search("step", 1)
     thread.start()
-    assert paused.wait(10)
+    deadline = time.monotonic() + 60
+    while engine.activity.reason != "in use":
+        assert time.monotonic() < deadline
+        engine.search("step", 1)
+    assert _vectors(engine).get(2, 0) < FUNCTIONS
     deadline = time.monotonic() + 60
     while _vectors(engine).get(2) != FUNCTIONS:
         assert time.monotonic() < deadline

@@ -34,7 +34,7 @@ from mosearch.progress import Cancel, Progress, no_progress
 from mosearch.ranking import Pool
 from mosearch.searcher import Early, Searcher, neighbours
 from mosearch.settings import Settings, cache_dir
-from mosearch.status import Activity, Status, StatusFeed
+from mosearch.status import Activities, Activity, Status, StatusFeed
 from mosearch.store import Coverage, Store
 from mosearch.types import (
     Depth,
@@ -98,8 +98,7 @@ class Engine:
         self._documents = Documents(workspace.IgnoreRules.load(self.root))
         self.overlay = self._documents.overlay
         self._update_lock = threading.RLock()
-        self._activity = Activity()
-        self._last_sync: float | None = None
+        self._activities = Activities()
         self._feed = StatusFeed(self.status)
         self._coverage: tuple[float, Coverage] | None = None
         self._pace = Pace()
@@ -107,7 +106,7 @@ class Engine:
     @property
     def activity(self) -> Activity:
         """What the engine is doing just now."""
-        return self._activity
+        return self._activities.current
 
     @property
     def model(self) -> ModelInfo:
@@ -206,7 +205,7 @@ class Engine:
             if cancel.is_set():
                 raise CancelledError("Deepening was cancelled; what is done so far is kept.")
             if reason := self._reason_to_wait():
-                if self._activity.reason != reason:
+                if self.activity.reason != reason:
                     self._note(Activity("paused", reason=reason))
                 time.sleep(_IDLE_POLL_S)
                 continue
@@ -253,7 +252,7 @@ class Engine:
                 cancel,
                 digest_language=self.model.reads_language,
             )
-            self._last_sync = time.time()
+            self.store.note_sync()
         new = set(done.digests)
         known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
         self._documents.lay_all(rules, self._ground())
@@ -426,7 +425,7 @@ class Engine:
 
     def status(self) -> Status:
         """Counts and state, read from the store.  Raises `StoreError`."""
-        activity = self._activity
+        activity = self.activity
         report = self.report()
         coverage = self.store.coverage(self.model.fingerprint)
         exits = sorted({self.first_exit, self.index_exit, self.rerank_exit} | set(coverage.vectors))
@@ -443,7 +442,7 @@ class Engine:
             skipped=report.skipped,
             failed=report.failed,
             activity=activity,
-            last_sync=self._last_sync,
+            last_sync=self.store.last_sync(),
             model=self.model,
             first_exit=self.first_exit,
             index_exit=self.index_exit,
@@ -463,7 +462,7 @@ class Engine:
         return tell
 
     def _note(self, activity: Activity) -> None:
-        self._activity = activity
+        self._activities.note(activity)
         self._coverage = None
         self._feed.changed()
 

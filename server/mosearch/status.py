@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ _log = logging.getLogger(__name__)
 
 _LEAST_PAUSE_S = 0.25
 """Between two reports: a status bar that changes four times a second looks alive."""
+_LEAST_PAUSE_SHARE = 10.0
+"""The pause is so many times as long as counting took: a tenth of a core at most goes into counting."""
+_MOST_PAUSE_S = 5.0
 _CLOSE_S = 1.0
 
 
@@ -32,6 +36,30 @@ class Activity:
     """Files in stage `parse`, texts in the others; 0 where nobody knows yet."""
     reason: str = ""
     """Why deepening waits: `battery`, `load` or `in use`."""
+
+
+class Activities:
+    """What the threads of one engine are doing; the most urgent of it counts."""
+
+    _ORDER = ("scan", "parse", "first", "embed", "deepen", "paused", "idle")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_thread: dict[int, Activity] = {}
+
+    def note(self, activity: Activity) -> None:
+        """What the calling thread is doing from now on."""
+        with self._lock:
+            if activity.stage == "idle":
+                self._by_thread.pop(threading.get_ident(), None)
+            else:
+                self._by_thread[threading.get_ident()] = activity
+
+    @property
+    def current(self) -> Activity:
+        with self._lock:
+            activities = list(self._by_thread.values())
+        return min(activities, key=lambda one: self._ORDER.index(one.stage), default=Activity())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +83,7 @@ class Status:
     """Path → why it could not be read when the index was last brought up to date."""
     activity: Activity
     last_sync: float | None
-    """When the index was last seen to equal the files on disk, in seconds since the epoch; None: not by
-    this process."""
+    """When the index was last seen to equal the files on disk, in seconds since the epoch; None: never."""
     model: ModelInfo
     first_exit: int
     index_exit: int
@@ -149,13 +176,15 @@ class StatusFeed:
             self._changed.clear()
             with self._lock:
                 listeners = list(self._listeners)
+            start = time.thread_time()
             try:
                 self._tell(listeners)
             except MosearchError as error:
                 _log.warning("no status: %s", error)
             except Exception:
                 _log.exception("a listener to the status failed")
-            self._stopping.wait(_LEAST_PAUSE_S)
+            pause = _LEAST_PAUSE_SHARE * (time.thread_time() - start)
+            self._stopping.wait(min(max(_LEAST_PAUSE_S, pause), _MOST_PAUSE_S))
 
     def _tell(self, listeners: list[Callable[[Status], None]]) -> None:
         if listeners:

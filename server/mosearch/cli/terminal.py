@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,16 +126,27 @@ def print_status(status: Status) -> None:
         ("root", str(status.root)),
         ("index", f"{status.index_dir} ({_megabytes(status)} MB)"),
         ("files", f"{status.files:,}"),
-        ("chunks", f"{status.chunks:,}, {status.pending:,} of them without a vector yet"),
+        ("chunks", f"{status.chunks:,}, of {status.texts:,} distinct texts"),
+        ("vectors", ", ".join(f"{count:,} at exit {exit}" for exit, count in status.vectors.items())),
+        ("waiting", f"{status.pending:,} texts for a vector at the index exit"),
         ("left out", _counts(status.skipped) or "none"),
         ("failed", ", ".join(map(printable, status.failed)) or "none"),
         ("model", f"{status.model.name}, exits {', '.join(map(str, status.model.exits))}"),
-        ("exits used", f"{status.index_exit} to index, {status.rerank_exit} to re-rank"),
+        ("exits used", _exits(status)),
+        ("last sync", _moment(status.last_sync)),
         ("encoder", f"running on {status.device}" if status.device else "not running; it starts when needed"),
     ]
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value))
     Console(highlight=False).print(table)
+
+
+def _exits(status: Status) -> str:
+    return f"{status.first_exit} at first, {status.index_exit} to index, {status.rerank_exit} to re-rank"
+
+
+def _moment(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
 
 
 def print_checks(checks: Sequence[Check]) -> None:

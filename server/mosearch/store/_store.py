@@ -36,6 +36,7 @@ _ATTEMPTS = 3
 _ANN_ROWS = 5_000
 """Below, comparing every vector takes less than 10 ms; far above, it also takes 100 MB of buffers."""
 _COMMITTED = "last_commit"
+_SYNCED = "last_sync"
 """An empty file whose time of change says when the index last changed."""
 
 
@@ -300,6 +301,15 @@ class Store:
 
     # Care
 
+    def note_sync(self) -> None:
+        """Says that the index equals the files on disk now, changed or not."""
+        with translated("write to the index", self.index_dir):
+            (tables_folder(self.index_dir) / _SYNCED).touch()
+
+    def last_sync(self) -> float | None:
+        """When `note_sync` was last called, by any process, in seconds since the epoch."""
+        return self._time_of(_SYNCED)
+
     def stats(self) -> StoreStats:
         """Counts and sizes; reads one column of all chunks and lists both folders."""
 
@@ -318,7 +328,7 @@ class Store:
                 vectors=vectors,
                 index_bytes=folder_bytes(self.index_dir),
                 vectors_bytes=folder_bytes(self.vectors_dir),
-                last_commit=self._last_commit(),
+                last_commit=self._time_of(_COMMITTED),
             )
 
     def sweep(self) -> int:
@@ -391,9 +401,9 @@ class Store:
     def _note_commit(self) -> None:
         (tables_folder(self.index_dir) / _COMMITTED).touch()
 
-    def _last_commit(self) -> float | None:
+    def _time_of(self, note: str) -> float | None:
         try:
-            return (tables_folder(self.index_dir) / _COMMITTED).stat().st_mtime
+            return (tables_folder(self.index_dir) / note).stat().st_mtime
         except FileNotFoundError:
             return None
 
