@@ -60,3 +60,47 @@ def _print(sizes: list[Size]) -> None:
         power = exponent(sizes, name)
         table.add_row(name, *values, "" if power != power else f"n^{power:.2f}")
     Console(width=160).print(table)
+
+
+@bench_group.command("live")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    help="A git repository with a history, bare or not; it is cloned, not touched.",
+)
+@click.option("--revision", default="HEAD", show_default=True, help="Where to begin.")
+@click.option("--edits", type=click.IntRange(1), default=500, show_default=True)
+@click.option(
+    "--changed",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Files that a checkout changes.",
+)
+@click.option(
+    "--index-seconds",
+    type=click.IntRange(1),
+    default=600,
+    show_default=True,
+    help="How long to ask while the first index is built.",
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all here.")
+def live(
+    root: Path, revision: str, edits: int, changed: int, index_seconds: int, json_file: Path | None
+) -> None:
+    """Real edits and checkouts through a real language server: how soon they are found, what it costs."""
+    from mosearch.evaluation.live import measure
+
+    report = measure(root, revision, edits, changed, index_seconds, lambda stage: click.echo(stage, err=True))
+    if json_file is not None:
+        json_file.write_text(json.dumps(asdict(report), indent=1) + "\n")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    for section, figures in report.sections.items():
+        table.add_row(section, "", style="bold")
+        for name, value in figures.items():
+            whole = isinstance(value, int) or float(value).is_integer()
+            table.add_row(f"  {name}", f"{value:,.0f}" if whole else f"{value:,.2f}")
+    Console(width=100).print(table)

@@ -1,0 +1,304 @@
+"""A real language server under real edits: how soon they are found, and what it costs.
+
+Everything goes through standard input and output, as an editor would do it.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from mosearch import encoder, parsing, workspace
+from mosearch.engine import Engine
+from mosearch.evaluation.replay import Edit, History
+from mosearch.evaluation.session import Session, SessionError
+from mosearch.settings import load_settings
+
+DEBOUNCE_MS = 50.0
+"""What the server waits for after the last key."""
+_POLL_SECONDS = 0.005
+_ASK_SECONDS = 0.05
+_SAMPLE_SECONDS = 0.5
+_EDIT_SECONDS = 30.0
+_QUERY_CHARACTERS = 1_000
+_CANCELS = 20
+_CANCEL_SECONDS = 3.0
+_QUESTION = "read the configuration and merge it with the defaults"
+
+Figures = dict[str, float]
+
+
+@dataclass(slots=True)
+class Report:
+    """Figures by section; milliseconds, seconds, MB and counts as their names say."""
+
+    sections: dict[str, Figures] = field(default_factory=dict)
+    samples: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
+    """Process → (seconds since the start, cores busy, MB resident) while the first index was built."""
+
+
+def measure(
+    repository: Path,
+    revision: str,
+    edits: int,
+    changed_files: int,
+    index_seconds: float,
+    tell: Callable[[str], None],
+) -> Report:
+    """Run all sections in private folders, which are removed afterwards."""
+    report = Report()
+    with _private_folders() as folder:
+        history = History(repository, folder / "work", revision)
+        options: dict[str, object] = {"deepen": False}
+        with Session(history.root, options) as session:
+            tell(f"{history.files():,} files checked out; first index")
+            report.sections["while the first index is built"] = _first_index(session, report, index_seconds)
+            tell("edits")
+            replayed = list(islice(history.edits(), edits))
+            report.sections["edit to searchable"] = _edits(session, replayed)
+            tell("checkout")
+            beside = History(repository, folder / "beside", revision)
+            report.sections["checkout"] = _checkout(session, history, beside, changed_files)
+        tell("cancel")
+        with Session(history.root, {**options, "rerank_budget_ms": 60_000}) as session:
+            _settle(session)
+            report.sections["cancelled query"] = _cancel(session, [edit.after for edit in replayed])
+    return report
+
+
+def _first_index(session: Session, report: Report, most_seconds: float) -> Figures:
+    """Ask again and again while texts are being embedded."""
+    times: dict[str, list[float]] = defaultdict(list)
+    with _sampled(session) as samples:
+        start = time.monotonic()
+        while time.monotonic() - start < most_seconds:
+            times["status"].append(session.ask("mosearch/status", None).seconds)
+            times["search"].append(session.ask("mosearch/search", {"query": _QUESTION}).seconds)
+            if _is_settled(session.status()):
+                break
+            time.sleep(_ASK_SECONDS)
+        seconds = time.monotonic() - start
+    report.samples = samples
+    status = _settle(session)
+    figures: Figures = {"seconds": seconds, "files": status["files"], "chunks": status["chunks"]}
+    for name, values in times.items():
+        figures |= _spread(f"{name} ms", values, (50, 99))
+    for name, rows in samples.items():
+        figures[f"{name} cores busy"] = float(np.mean([cores for _, cores, _ in rows]))
+        figures[f"{name} peak MB"] = max(size for _, _, size in rows)
+    return figures
+
+
+def _edits(session: Session, edits: list[Edit]) -> Figures:
+    """Each in an unsaved buffer, a few lines further down than before, so that its place is told apart."""
+    words: list[float] = []
+    meaning: list[float] = []
+    missed = 0
+    for number, edit in enumerate(edits):
+        session.show(edit.path, edit.before)
+        margin = 1 + number % 7
+        line = edit.changed.start_line + margin
+        query = edit.changed.text[:_QUERY_CHARACTERS]
+        start = time.perf_counter()
+        session.show(edit.path, "\n" * margin + edit.after)
+        found = _until_found(session, edit.path, line, query, start)
+        words += [found[key] for key in ("words",) if key in found]
+        meaning += [found[key] for key in ("meaning",) if key in found]
+        missed += len(found) < 2
+        session.hide(edit.path)
+    after_debounce = [seconds - DEBOUNCE_MS / 1000 for seconds in meaning]
+    return {
+        "edits": len(edits),
+        "not found": missed,
+        **_spread("by words, ms", words, (50, 95)),
+        **_spread("by meaning, ms", meaning, (50, 95)),
+        **_spread("by meaning, after the debounce, ms", after_debounce, (50, 95)),
+    }
+
+
+def _until_found(session: Session, path: str, line: int, query: str, start: float) -> dict[str, float]:
+    uri = (session.root / path).as_uri()
+    found: dict[str, float] = {}
+    while len(found) < 2 and time.perf_counter() - start < _EDIT_SECONDS:
+        time.sleep(_POLL_SECONDS)
+        for hit in session.search(query, limit=50, rerank=False):
+            place = hit["location"]
+            if place["uri"] == uri and place["range"]["start"]["line"] == line:
+                found.setdefault("words", time.perf_counter() - start)
+                if hit["exit"] is not None:
+                    found.setdefault("meaning", time.perf_counter() - start)
+    return found
+
+
+def _checkout(session: Session, history: History, beside: History, changed_files: int) -> Figures:
+    """To a commit that differs in that many files, and back; `beside` tells what to expect there."""
+    home = history.commit()
+    there, differing = history.far_commit(changed_files)
+    figures: Figures = {"files that differ": differing}
+    for name, commit in (("there", there), ("back", home)):
+        beside.checkout(commit)
+        expected = _digests(beside.root)
+        unseen, rows = _unseen(session, expected)
+        start = time.monotonic()
+        history.checkout(commit)
+        switched = time.monotonic()
+        status = _settle(session, {"chunks": sum(expected.values()), "pending": 0})
+        figures[f"{name}: git itself, s"] = switched - start
+        figures[f"{name}: consistent after, s"] = time.monotonic() - switched
+        figures[f"{name}: chunks"] = status["chunks"]
+        figures[f"{name}: texts never seen"] = unseen
+        figures[f"{name}: texts embedded"] = _unseen(session, expected)[1] - rows
+    return figures
+
+
+def _cancel(session: Session, texts: list[str]) -> Figures:
+    """How long after `$/cancelRequest` the host has nothing left to do for the query."""
+    freed: list[float] = []
+    answered: list[float] = []
+    settings = load_settings(session.root)
+    with encoder.connect(settings.model, device=settings.device) as client:
+        for number in range(_CANCELS):
+            text = texts[number % len(texts)][:_QUERY_CHARACTERS] if texts else _QUESTION
+            request, answers = session.begin("mosearch/search", {"query": f"{number} {text}", "limit": 50})
+            if not _comes_true(lambda: bool(client.status().texts_waiting), _CANCEL_SECONDS):
+                break  # every deep vector is known by now: nothing is left to cancel
+            start = time.perf_counter()
+            session.tell("$/cancelRequest", {"id": request})
+            with suppress(queue.Empty):
+                answered.append(answers.get(timeout=5)["at"] - start)
+            _comes_true(lambda: not client.status().texts_waiting, 10)
+            freed.append(time.perf_counter() - start)
+    return {
+        "cancelled": len(freed),
+        **_spread("answered after, ms", answered, (50, 100)),
+        **_spread("host free after, ms", freed, (50, 100)),
+    }
+
+
+def _unseen(session: Session, texts: Mapping[str, int]) -> tuple[int, int]:
+    """How many of the texts have no vector at the index exit, and how many vectors there are at all."""
+    with Engine(session.root, load_settings(session.root)) as engine:
+        fingerprint, exit = engine.model.fingerprint, engine.index_exit
+        known = engine.store.known_digests(fingerprint, exit, list(texts))
+        return len(texts) - len(known), engine.store.stats().vectors.get((fingerprint[:16], exit), 0)
+
+
+def _digests(root: Path) -> Mapping[str, int]:
+    """Digest → how many chunks have it, of all that a scan finds, without any index."""
+    found: dict[str, int] = defaultdict(int)
+    for stat in workspace.scan(workspace.resolve_root(root)).files:
+        source = workspace.read_source(root, stat)
+        if isinstance(source, workspace.Source):
+            language = parsing.language_of(source.path, source.data)
+            for chunk in parsing.parse(source.data, language, source.path).chunks:
+                found[chunk.digest] += 1
+    return found
+
+
+def _settle(
+    session: Session, expected: Mapping[str, int] | None = None, seconds: float = 3600
+) -> dict[str, Any]:
+    """The status, once nothing is left to do and it shows what is expected.  Raises `SessionError`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status = session.status()
+        if _is_settled(status) and all(status[name] == count for name, count in (expected or {}).items()):
+            return status
+        time.sleep(0.05)
+    raise SessionError(f"the index did not come to {expected} in {seconds:g} s, but to {session.status()}")
+
+
+def _is_settled(status: Mapping[str, Any]) -> bool:
+    return status.get("state") == "ready" and bool(status.get("files")) and not status.get("pending")
+
+
+def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def _spread(name: str, seconds: list[float], percentiles: tuple[int, ...]) -> Figures:
+    if not seconds:
+        return {}
+    label = {100: "max"}
+    return {
+        f"{name} {label.get(rank, f'p{rank}')}": float(np.percentile(seconds, rank)) * 1000
+        for rank in percentiles
+    }
+
+
+@contextmanager
+def _sampled(session: Session) -> Iterator[dict[str, list[tuple[float, float, float]]]]:
+    """CPU and memory of the server and of the encoder host, twice a second."""
+    samples: dict[str, list[tuple[float, float, float]]] = {"server": [], "host": []}
+    stopping = threading.Event()
+
+    def watch() -> None:
+        start = time.monotonic()
+        server = psutil.Process(session.process.pid)
+        host: psutil.Process | None = None
+        while not stopping.wait(_SAMPLE_SECONDS):
+            host = host if host is not None and host.is_running() else _host()
+            for name, process in (("server", server), ("host", host)):
+                with suppress(psutil.Error):
+                    if process is not None:
+                        cores = process.cpu_percent() / 100
+                        samples[name].append(
+                            (time.monotonic() - start, cores, process.memory_info().rss / 2**20)
+                        )
+
+    thread = threading.Thread(target=watch, name="sampler", daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        stopping.set()
+        thread.join()
+        for name in [name for name, rows in samples.items() if not rows]:
+            del samples[name]
+
+
+def _host() -> psutil.Process | None:
+    runtime = os.environ["MOSEARCH_RUNTIME_DIR"]
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "mosearch.mose" in command and any(part.startswith(runtime) for part in command):
+            return process
+    return None
+
+
+@contextmanager
+def _private_folders() -> Iterator[Path]:
+    """Nothing of the user's is read or touched, but for the setting of the model."""
+    # A socket's path must be short: no long TMPDIR.
+    folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp" if Path("/tmp").is_dir() else None))
+    names = {"MOSEARCH_CACHE_DIR": "cache", "MOSEARCH_RUNTIME_DIR": "run", "MOSEARCH_CONFIG_DIR": "config"}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update({name: str(folder / value) for name, value in names.items()})
+    (folder / "run").mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+        shutil.rmtree(folder, ignore_errors=True)
