@@ -28,5 +28,5 @@ if (process.argv.includes("--tests")) {
     outdir: "out/host",
     external: ["vscode", "mocha"],
   });
-  await build({ ...shared, entryPoints: named("test/ui"), outdir: "out/ui", external: ["playwright-core"] });
+  await build({ ...shared, entryPoints: [...named("test/ui"), "test/ui/typing.ts", "test/ui/stranger.ts"], outdir: "out/ui", external: ["playwright-core"] });
 }

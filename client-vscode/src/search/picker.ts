@@ -154,6 +154,7 @@ export class Picker {
     this.keepPreview = !toSide;
     await this.leaveFor(async () => {
       await openHit(hit, toSide);
+      if (this.keepPreview) await this.preview.closeOthers();
     });
   }
 

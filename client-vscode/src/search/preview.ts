@@ -52,11 +52,19 @@ export class Preview implements Disposable {
   async restore(): Promise<void> {
     this.dispose();
     if (!this.shown) return;
-    const ours = textTabs().filter((tab) => tab.isPreview && !this.tabsBefore.has(tabName(tab)));
     if (this.before !== undefined) await showView(this.before);
-    // The original, shown as the preview tab again, has replaced ours; otherwise ours is left over.
-    const left = textTabs().filter((tab) => ours.some((our) => tabName(our) === tabName(tab)));
-    await window.tabGroups.close(left, true);
+    if (this.before === undefined) await window.tabGroups.close(this.ours(), true);
+    else await this.closeOthers();
+  }
+
+  /** Closes the previews' tab, unless it is the one that is looked at now. */
+  async closeOthers(): Promise<void> {
+    const others = this.ours().filter((tab) => !tab.isActive);
+    await window.tabGroups.close(others, true);
+  }
+
+  private ours(): Tab[] {
+    return textTabs().filter((tab) => tab.isPreview && !this.tabsBefore.has(tabName(tab)));
   }
 
   private async show(hit: Hit): Promise<void> {
@@ -93,10 +101,14 @@ function currentView(): View | undefined {
 }
 
 async function showView(view: View): Promise<void> {
-  const editor = await window.showTextDocument(view.uri, {
-    preview: view.isPreview,
-    ...(view.column === undefined ? {} : { viewColumn: view.column }),
-  });
+  const active = window.activeTextEditor;
+  const isThere = active?.document.uri.toString() === view.uri.toString() && active.viewColumn === view.column;
+  const editor = isThere
+    ? active
+    : await window.showTextDocument(view.uri, {
+        preview: view.isPreview,
+        ...(view.column === undefined ? {} : { viewColumn: view.column }),
+      });
   editor.selections = view.selections;
   if (view.visible !== undefined) editor.revealRange(view.visible, TextEditorRevealType.AtTop);
 }

@@ -12,7 +12,7 @@ export type Row =
 
 export const openToSide: QuickInputButton = {
   iconPath: new ThemeIcon("split-horizontal"),
-  tooltip: l10n.t("Open to the Side (Ctrl+Enter)"),
+  tooltip: l10n.t("Open to the Side (Ctrl+\\)"),
 };
 export const findSimilar: QuickInputButton = {
   iconPath: new ThemeIcon("references"),

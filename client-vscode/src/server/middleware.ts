@@ -22,6 +22,8 @@ export function middlewareFor(findSimilar: (params: SimilarParams) => Promise<vo
       return wanted ? await next(query, token) : [];
     },
     workspace: {
+      // The server asks for what it needs; what would be sent along holds the defaults, too.
+      didChangeConfiguration: (_sections, next) => next(undefined),
       configuration: (params) => params.items.map(({ scopeUri }) => serverSettingsOf(scopeUri)),
     },
   };

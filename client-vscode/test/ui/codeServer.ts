@@ -38,6 +38,7 @@ const quiet = {
   "update.mode": "none",
   "git.openRepositoryInParentFolders": "never",
   "window.menuBarVisibility": "compact",
+  "files.autoSave": "off",
 };
 
 export async function startCodeServer(options: Options): Promise<CodeServer> {

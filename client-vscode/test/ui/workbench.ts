@@ -4,7 +4,7 @@ import { chromium, type Browser, type Locator, type Page } from "playwright-core
 
 const TIMEOUT_MS = 30_000;
 // Starts an interpreter and an encoder and embeds a repository, perhaps on a busy machine.
-const INDEXING_TIMEOUT_MS = 120_000;
+const INDEXING_TIMEOUT_MS = 240_000;
 
 // The first of a row's lines; descriptions and details are beside and below it.
 const LABEL = ".quick-input-list-rows > .quick-input-list-row:first-child .label-name";
@@ -84,9 +84,12 @@ export class Workbench {
     return this.page.locator(`.tab.active[data-resource-name="${name}"]`);
   }
 
-  /** A button in the quick input's title. */
-  button(name: string): Locator {
-    return this.quickInput.locator(`.quick-input-titlebar [aria-label^="${name}"]`);
+  /** Clicks a button in the quick input's title. */
+  async pressButton(name: string): Promise<void> {
+    // Explanations of what the mouse rests on may cover the button.
+    await this.page.mouse.move(5, 790);
+    await this.page.locator(".hover-contents").waitFor({ state: "hidden" });
+    await this.quickInput.locator(`.quick-input-titlebar [aria-label^="${name}"]`).click();
   }
 
   async labels(): Promise<string[]> {
@@ -127,6 +130,14 @@ export class Workbench {
     await this.openPicker();
     await this.quickInput.locator("input.input").fill("");
     await this.type(query, delay);
+  }
+
+  /** Closes the picker, and waits until `file` is in front again and has the focus. */
+  async escapeTo(file: string): Promise<void> {
+    await this.press("Escape");
+    await this.quickInput.waitFor({ state: "hidden" });
+    await this.tab(file).waitFor();
+    await this.page.locator(".editor-group-container.active .monaco-editor.focused").waitFor();
   }
 
   /** Waits until the quick input is not busy any more. */
