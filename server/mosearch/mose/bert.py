@@ -85,18 +85,13 @@ def _multiplies_faster(query: Tensor) -> bool:
 
 
 def _attend_by_products(query: Tensor, key: Tensor, value: Tensor, attended: Tensor) -> Tensor:
-    """As `scaled_dot_product_attention`: [b, heads, t, size] thrice, bool [b, 1, 1, t] → [b, heads, t, size].
-
-    The softmax divides last, where there is least to divide, which halves its time.
-    """
+    """Of [b, heads, t, size] thrice and bool [b, 1, 1, t], as `scaled_dot_product_attention`."""
     batch, heads, tokens, size = query.shape
     query, key, value = (x.reshape(batch * heads, tokens, size) for x in (query, key, value))
     bias = torch.zeros_like(attended, dtype=query.dtype).masked_fill_(~attended, float("-inf"))
     bias = bias.expand(batch, heads, 1, tokens).reshape(batch * heads, 1, tokens)
     scores = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=size**-0.5)
-    weights = scores.sub_(scores.amax(2, keepdim=True)).exp_()
-    mixed = torch.bmm(weights, value).div_(weights.sum(2, keepdim=True))
-    return mixed.view(batch, heads, tokens, size)
+    return torch.bmm(scores.softmax(-1), value).view(batch, heads, tokens, size)
 
 
 _RENAMED = {
