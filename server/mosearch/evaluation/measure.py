@@ -120,18 +120,24 @@ def _seconds(action: Callable[[], object]) -> float:
 
 
 def _size(model: MultiExitEncoder, exit_: int) -> tuple[int, int]:
-    """(parameters read, operations per token) of a pass to one exit."""
-    hidden = model.config.hidden_size
-    stack = list(model.backbone.layers)
-    layers = stack[:exit_]
-    matrices = sum(p.numel() for layer in layers for p in layer.parameters() if p.dim() == 2)
-    unused = sum(p.numel() for layer in stack[exit_:] for p in layer.parameters())
-    heads = sum(
-        p.numel() for name, head in model.exits.items() if name != str(exit_) for p in head.parameters()
-    )
-    total = sum(p.numel() for p in model.parameters()) - unused - heads
-    attention = 4 * FLOPS_TOKENS * hidden * len(layers)
-    return total, 2 * matrices + attention
+    """(parameters read, operations per token) of a pass to one exit; a text's tokens share the head's."""
+    config = model.config
+    reads = config.head_inputs(next(found for found in config.exits if found.layer == exit_))
+    layers = list(model.backbone.layers)[:exit_]
+    used = [p for layer in layers for p in layer.parameters()]
+    matrices = sum(p.numel() for p in used if p.dim() == 2)
+    if exit_ or model.table is None:
+        used += [p for name, p in model.backbone.named_parameters() if not name.startswith("layers.")]
+    if model.table is not None and 0 in reads:
+        used += model.table.parameters()
+    head = [p for name, p in model.exits[str(exit_)].named_parameters() if name.startswith("head.")]
+    used += head
+    used += [
+        p for read in reads for name, p in model.exits[str(read)].named_parameters() if name == "token_logit"
+    ]
+    attention = 4 * FLOPS_TOKENS * config.hidden_size * len(layers)
+    shared = 2 * sum(p.numel() for p in head if p.dim() == 2) // FLOPS_TOKENS
+    return sum(p.numel() for p in used), 2 * matrices + attention + shared
 
 
 def use_threads(count: int | None) -> None:

@@ -77,6 +77,11 @@ class MultiExitEncoder(nn.Module):
         states = self.backbone.last_tokens(batch, exits, *([pause] if pause else []))
         return {layer: self._exit(layer).project(states[layer]) for layer in exits}
 
+    def pooled(self, ids: Tensor, mask: Tensor, exits: Collection[int]) -> dict[int, Tensor]:
+        """What these exits pool, before any head: float32 [b, width] by exit."""
+        hidden = self._states(ids, mask, sorted(exits))
+        return {layer: self._exit(layer).pool(hidden[layer], ids, mask) for layer in exits}
+
     def _states(self, ids: Tensor, mask: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
         """Hidden states [b, t, width] by layer; those of layer 0 come from the table, where there is one."""
         read = [layer for layer in layers if layer or self.table is None]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mosearch.encoder.config import ExitConfig, ModelConfig
@@ -70,6 +72,60 @@ def _exit_config(layer: int, is_last: bool, stacked: bool) -> ExitConfig:
     if is_last:
         return ExitConfig(layer, "mean", "linear")
     return ExitConfig(layer, "token_weighted", "linear", stacked=stacked)
+
+
+def stored_or_none(stored: NDArray[np.float16] | None, rows: Sequence[int]) -> Tensor | None:
+    """Stored vectors of some texts; None when some text has none, which a row of zeros says."""
+    if stored is None:
+        return None
+    found = stored[rows].astype(np.float32)
+    return torch.from_numpy(found) if found.any(axis=1).all() else None
+
+
+@torch.no_grad()
+def blend(student: MultiExitEncoder, start: MultiExitEncoder, share: float) -> None:
+    """Average what only the deepest exit reads with the same of `start`, which has 1 - `share` of the weight.
+
+    The layers below stay: the shallow heads belong to them as they are.
+    """
+    shallow = (0, *_shallow(student))[-1]
+    deep = tuple(f"backbone.layers.{number}." for number in range(shallow, student.config.layers))
+    beginnings = (*deep, f"exits.{student.config.exit_layers[-1]}.")
+    old = start.state_dict()
+    for name, value in student.state_dict().items():
+        if name.startswith(beginnings) and name in old:
+            value.copy_(torch.lerp(old[name], value, share))
+
+
+@torch.no_grad()
+def lean(student: MultiExitEncoder, packed: Pack, shares: Mapping[int, float], texts: int = 512) -> None:
+    """Add exit 0's embedding to those of stacked exits, `shares` times as long, by their heads alone.
+
+    Lengths are measured on the first `texts` texts of the token file.
+    """
+    if not shares:
+        return
+    pooled: dict[int, list[Tensor]] = {}
+    student.eval()
+    for first in range(0, min(texts, len(packed.lengths)), 64):
+        rows = range(first, min(first + 64, texts, len(packed.lengths)))
+        ids, mask = (torch.from_numpy(part) for part in padded(packed, rows))
+        for layer, state in student.pooled(ids, mask, (0, *_shallow(student))).items():
+            pooled.setdefault(layer, []).append(state)
+    found = {layer: torch.cat(parts) for layer, parts in pooled.items()}
+    static = _head(student, 0)
+    length = static(found[0]).norm(dim=1).mean()
+    for layer, share in shares.items():
+        reads = student.config.head_inputs(_exit_of(student, layer))
+        head = _head(student, layer)
+        own = head(torch.cat([found[read] for read in reads], dim=1)).norm(dim=1).mean()
+        factor = share * own / length
+        head.weight[:, -static.in_features :].add_(factor * static.weight)
+        head.bias.add_(factor * static.bias)
+
+
+def _exit_of(student: MultiExitEncoder, layer: int) -> ExitConfig:
+    return next(found for found in student.config.exits if found.layer == layer)
 
 
 def save_snapshot(student: MultiExitEncoder, base: str, folder: Path) -> None:

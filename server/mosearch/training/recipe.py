@@ -52,6 +52,8 @@ class ModelSettings:
     """Width of exit 0's own token table; 0: it reads the base's token embeddings."""
     stacked: bool = True
     """Whether the heads of all exits but the deepest also read what shallower exits pooled."""
+    lean: dict[str, float] = field(default_factory=dict)
+    """Exit → how much of exit 0's embedding is added to its own at the end; 1 for as much as its own."""
     fit: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     """Exits whose heads start from a ridge regression onto the teacher; the base's deepest one never does."""
 
@@ -84,6 +86,9 @@ class TrainSettings:
     checkpoint_minutes: float = 5.0
     fit_texts: int = 6000
     """Texts for the closed-form start of the shallow heads; 0 for none."""
+    blend: float = 1.0
+    """Share of the trained weights in an average, taken at the end, of the layers that only the deepest exit
+    reads with those that the run began with: it forgets less (Wortsman et al. 2022)."""
     threads: int = 0
     """Processor threads; 0 leaves PyTorch's choice."""
     snapshots: tuple[float, ...] = ()
@@ -108,7 +113,8 @@ class Recipe:
             return None
         others = tuple(f"exits.{layer}." for layer in self.model.exits if layer != "0")
         settings = replace(self.table, deep_every=0, shallow=0, frozen=("backbone.", *others))
-        return replace(self, table=None, train=settings, model=replace(self.model, fit=(0,)))
+        model = replace(self.model, fit=(0,), lean={})
+        return replace(self, table=None, train=replace(settings, blend=1.0), model=model)
 
     def after_table(self, base: Path) -> Recipe:
         """The recipe of the main run, which goes on from the weights in `base`."""

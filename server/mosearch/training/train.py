@@ -23,7 +23,16 @@ from mosearch.encoder.models import find_model, load_config
 from mosearch.errors import UsageError
 from mosearch.mose import MultiExitEncoder, load_model
 from mosearch.training.losses import total_loss
-from mosearch.training.model import fit_heads, new_student, save_snapshot, set_table, set_token_weights
+from mosearch.training.model import (
+    blend,
+    fit_heads,
+    lean,
+    new_student,
+    save_snapshot,
+    set_table,
+    set_token_weights,
+    stored_or_none,
+)
 from mosearch.training.packing import Pack, batches, padded
 from mosearch.training.recipe import Recipe, TrainSettings
 
@@ -73,6 +82,9 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
         if progress.step % LOG_STEPS == 0:
             say(_log(folder, progress, settings.batch))
     _checkpoint(folder, run, progress)
+    if settings.blend < 1:
+        blend(student.cpu(), load_model(find_model(recipe.model.base)), settings.blend)
+    lean(student.cpu(), packed, {int(layer): share for layer, share in recipe.model.lean.items()})
     save_snapshot(student, recipe.model.base, folder / FINAL)
     return folder / FINAL
 
@@ -171,7 +183,7 @@ def _student(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], No
 def _teacher(recipe: Recipe, device: torch.device) -> Teacher:
     stored = _stored_vectors(recipe)
     if stored is not None:
-        return lambda rows, _ids, _mask: _taught(stored, rows, device)
+        return lambda rows, _ids, _mask: _to(stored_or_none(stored, rows), device)
     model = load_model(find_model(recipe.model.teacher)).to(device)
     deepest = model.config.exit_layers[-1]
 
@@ -188,10 +200,8 @@ def _stored_vectors(recipe: Recipe) -> NDArray[np.float16] | None:
     return load_file(file)["vectors"] if file else None
 
 
-def _taught(stored: NDArray[np.float16], rows: list[int], device: torch.device) -> Tensor | None:
-    """Stored vectors of some texts; None when some text has none, which a row of zeros says."""
-    found = stored[rows].astype(np.float32)
-    return torch.from_numpy(found).to(device) if found.any(axis=1).all() else None
+def _to(vectors: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if vectors is None else vectors.to(device)
 
 
 def _groups(student: MultiExitEncoder, settings: TrainSettings) -> list[dict[str, object]]:
