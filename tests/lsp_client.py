@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,20 @@ class Client:
         number = next(self._numbers)
         self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
         return number
+
+    def requests(self, method: str, all_params: Sequence[object]) -> list[int]:
+        """Send several at once, so that all are there before the first is answered."""
+        numbers = [next(self._numbers) for _ in all_params]
+        frames = b""
+        for number, params in zip(numbers, all_params, strict=True):
+            message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+            body = json.dumps(message).encode()
+            frames += b"Content-Length: %d\r\n\r\n" % len(body) + body
+        assert self.process.stdin is not None
+        with self._sending:
+            self.process.stdin.write(frames)
+            self.process.stdin.flush()
+        return numbers
 
     def response(self, number: int, timeout: float = TIMEOUT_S) -> Message:
         return self.wait(lambda message: message.get("id") == number and "method" not in message, timeout)

@@ -77,8 +77,9 @@ def _supersede(ls: Server, channel: str | None) -> None:
 
 async def _opened(ls: Server) -> None:
     """Wait until each folder was opened or could not be."""
-    with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(ls.started.wait(), _OPEN_TIMEOUT_S)
+    if not ls.started.is_set():
+        # Not `wait_for`: before Python 3.12 it may swallow the cancelling of this task.
+        await asyncio.wait([asyncio.ensure_future(ls.started.wait())], timeout=_OPEN_TIMEOUT_S)
     waiting = [asyncio.wrap_future(folder.tried) for folder in ls.folders.values() if not folder.tried.done()]
     if waiting:
         # Shielded: a request that is cancelled must not cancel what others wait for.
