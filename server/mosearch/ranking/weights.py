@@ -15,7 +15,7 @@ class Weights:
 
     dense: float = 0.7
     """Share of the dense list in the fusion where the deepest exit ordered it; the rest is full text's."""
-    dense_shallow: float = 0.4
+    dense_shallow: float = 0.5
     """The same where only shallower exits did."""
     dense_for_symbols: float = 0.1
     """The same when the whole query is one name."""
