@@ -48,7 +48,7 @@ def client(work: Path, user: _User, server_environment: dict[str, str]) -> Itera
         yield client
 
 
-def _pages(client: Client, token: str) -> list[Any]:
+def _pages(client: Client, token: int | str) -> list[Any]:
     """The partial results of a token, in order."""
     return [
         message["params"]["value"]
@@ -70,16 +70,18 @@ def test_the_first_page_comes_before_re_ranking_and_is_replaced(client: Client) 
 def test_similar_code_has_a_first_page_too(client: Client, work: Path) -> None:
     document = {"uri": (work / "src/store.go").as_uri()}
     request = {"textDocument": document, "position": {"line": 3, "character": 0}, "partialResultToken": 7}
-    assert client.ask("mosearch/similar", request)["hits"]
-    values = [m["params"]["value"] for m in client.messages if m.get("method") == "$/progress"]
-    assert any(value.get("partial") for value in values)
+    answer = client.ask("mosearch/similar", request)
+    assert answer["hits"]
+    for page in _pages(client, 7):
+        assert page["partial"] is True
+        assert {hit["path"] for hit in page["hits"]} == {hit["path"] for hit in answer["hits"]}
 
 
 def test_pages_of_symbols_add_up_as_lsp_has_it(client: Client) -> None:
     whole = client.ask("workspace/symbol", {"query": "?retry when busy"})
     assert client.ask("workspace/symbol", {"query": "?retry when busy", "partialResultToken": "s"}) == []
     pages = _pages(client, "s")
-    assert len(pages) == 2
+    assert len(pages) in (1, 2), "one where all is known at the deepest exit already"
     paged = [symbol for page in pages for symbol in page]
     assert sorted(map(str, paged)) == sorted(map(str, whole))
 
