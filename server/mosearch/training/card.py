@@ -37,7 +37,8 @@ Three runs on one CPU core made it: a first one over the layers of all-MiniLM-L6
 was its teacher, on 57,837 pairs; then exit 0 alone, whose table starts from the principal
 components of the first run's embeddings of single tokens (as in Model2Vec), on four passes over
 all pairs; then all exits but 0, which go on from the first run and have its deepest exit as
-teacher, except on the pairs made of solved tasks, which had none; this run saw 141 thousand pairs. `mosearch/training/recipe-start.toml` and `recipe.toml` are the settings of these runs.
+teacher, except on the pairs made of solved tasks, which had none; this run saw 141 thousand pairs.
+`mosearch/training/recipe-start.toml` and `recipe.toml` are the settings of these runs.
 """
 
 _LIMITS = """\
