@@ -3,7 +3,7 @@
 import Mocha from "mocha";
 
 export async function run(): Promise<void> {
-  const mocha = new Mocha({ timeout: 60_000, color: false });
+  const mocha = new Mocha({ ui: "tdd", timeout: 60_000, color: false });
   mocha.suite.emit("pre-require", globalThis, "", mocha);
   if (process.env["VSCODE_TEST_MEASURE"] === undefined) {
     await import("./extension.test.js");
