@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -37,6 +38,8 @@ SCHEMA = pa.schema(
 _READ = ["file_id", "digest", "kind", "language", "record"]
 _OWN_COLUMN = frozenset({"digest", "kind", "language"})
 _PACKED = tuple(f.name for f in fields(Chunk) if f.name not in _OWN_COLUMN)
+
+_CHECKSUM_BYTES = 4
 
 _SCALAR_INDEXED = ("digest", "file_id", "name")
 _IDS_PER_DELETE = 5_000
@@ -213,16 +216,33 @@ def _encode(chunks: Sequence[StoredChunk], terms: Sequence[ChunkTerms]) -> pa.Ta
         [_fold(c.chunk.symbol) for c in chunks],
         [int(c.chunk.kind) for c in chunks],
         [c.chunk.language for c in chunks],
-        [_pack(c.chunk) for c in chunks],
+        [_pack(c) for c in chunks],
         *([_sorted_terms(row[i]) for row in terms] for i in range(len(TERM_FIELDS))),
     ]
     arrays = [pa.array(values, f.type) for values, f in zip(columns, SCHEMA, strict=True)]
     return pa.table(arrays, schema=SCHEMA)
 
 
-def _pack(chunk: Chunk) -> bytes:
+def _pack(stored: StoredChunk) -> bytes:
+    """What has no column of its own, and a checksum of the whole row: LanceDB keeps none."""
+    chunk = stored.chunk
     packed: bytes = msgpack.packb([getattr(chunk, name) for name in _PACKED], unicode_errors="surrogatepass")
-    return packed
+    return packed + _checksum(
+        stored.file_id, bytes.fromhex(chunk.digest), int(chunk.kind), chunk.language, packed
+    )
+
+
+def _unpack(file_id: int, digest: bytes, kind: int, language: str, record: bytes) -> dict[str, Any]:
+    """The fields that have no column of their own.  Raises ValueError for a row that was changed on disk."""
+    packed = record[:-_CHECKSUM_BYTES]
+    if record[-_CHECKSUM_BYTES:] != _checksum(file_id, digest, kind, language, packed):
+        raise ValueError(f"the chunk {digest.hex()} is not what was written")
+    return dict(zip(_PACKED, msgpack.unpackb(packed, unicode_errors="surrogatepass"), strict=True))
+
+
+def _checksum(file_id: int, digest: bytes, kind: int, language: str, packed: bytes) -> bytes:
+    columns = b"%d %b %d %b" % (file_id, digest, kind, language.encode())
+    return zlib.crc32(packed, zlib.crc32(columns)).to_bytes(_CHECKSUM_BYTES, "little")
 
 
 def _alive(rows: pa.Table, snapshot: Snapshot) -> list[int]:
@@ -243,7 +263,7 @@ def _decode_at(rows: pa.Table, positions: list[int], snapshot: Snapshot) -> list
     taken = rows.select(_READ).take(pa.array(positions, pa.int64()))
     out = []
     for file_id, digest, kind, language, record in zip(*(c.to_pylist() for c in taken.columns), strict=True):
-        values = dict(zip(_PACKED, msgpack.unpackb(record, unicode_errors="surrogatepass"), strict=True))
+        values = _unpack(file_id, digest, kind, language, record)
         chunk = Chunk(kind=SymbolKind(kind), language=language, digest=digest.hex(), **values)
         out.append(StoredChunk(snapshot.by_id[file_id].path, file_id, chunk))
     return out

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -80,7 +81,8 @@ class FilesTable:
         if not records:
             return
         rows = pa.table(
-            [pa.array([getattr(r, f.name) for r in records], f.type) for f in SCHEMA], schema=SCHEMA
+            [pa.array([getattr(r, f.name) for r in map(_sealed, records)], f.type) for f in SCHEMA],
+            schema=SCHEMA,
         )
         before = self.snapshot()
         merge = self._table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
@@ -118,7 +120,26 @@ class FilesTable:
         known = self._snapshot.by_id if self._snapshot.version >= 0 else {}
         by_path: dict[str, FileRecord] = {}
         for values in zip(*columns, strict=True):
-            record = FileRecord(*values)
+            record = _opened(FileRecord(*values))
             old = known.get(record.file_id)
             by_path[record.path] = old if old == record else record
         return Snapshot(version, MappingProxyType(by_path))
+
+
+def _sealed(record: FileRecord) -> FileRecord:
+    """As it is written: with a checksum behind the hash of its content, as LanceDB keeps none."""
+    return replace(record, content_hash=f"{record.content_hash}:{_checksum(record)}")
+
+
+def _opened(record: FileRecord) -> FileRecord:
+    """What `_sealed` was given.  Raises ValueError for a row that was changed on disk."""
+    content_hash, _, checksum = record.content_hash.rpartition(":")
+    found = replace(record, content_hash=content_hash)
+    if checksum != _checksum(found):
+        raise ValueError(f"the entry of {record.path} is not what was written")
+    return found
+
+
+def _checksum(record: FileRecord) -> str:
+    values = (str(getattr(record, f.name)) for f in SCHEMA)
+    return f"{zlib.crc32(chr(0).join(values).encode('utf-8', 'surrogatepass')):08x}"
