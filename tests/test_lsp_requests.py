@@ -220,13 +220,17 @@ def test_indexing_can_be_cancelled_and_goes_on(tmp_path: Path, server_environmen
         client.ready()
         (folder,) = client.folders()
         assert (folder["files"], folder["pending"]) == (40, 0)
-        states = [
-            each["params"]["folders"][0]["state"]
-            for each in client.messages
-            if each.get("method") == "mosearch/statusChanged"
-        ]
-        assert states[-1] == "ready"
-        assert "cancelled" in states
+        client.until(lambda: _states(client)[-1] == "ready")  # told a moment after it is so
+        assert "cancelled" in _states(client)
+
+
+def _states(client: Client) -> list[str]:
+    """Of the first folder, in the order in which the server told of them."""
+    return [
+        message["params"]["folders"][0]["state"]
+        for message in list(client.messages)
+        if message.get("method") == "mosearch/statusChanged"
+    ]
 
 
 def _progress(message: dict[str, Any], kind: str) -> bool:
