@@ -17,7 +17,9 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from mosearch.encoder import ExitConfig, ModelConfig
+from mosearch.engine import Engine
 from mosearch.mose import MultiExitEncoder, save_model
+from mosearch.settings import load_settings
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -124,6 +126,20 @@ def use_tiny_model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # On a busy machine the usual budget would be spent earlier in one run than in another.
     monkeypatch.setenv("MOSEARCH_RERANK_BUDGET_MS", "30000")
     return tiny_model
+
+
+@pytest.fixture
+def open_engine(use_tiny_model: Path) -> Iterator[Callable[[Path], Engine]]:
+    """Opens engines with the tiny model, and closes them after the test."""
+    engines: list[Engine] = []
+
+    def open_(root: Path) -> Engine:
+        engines.append(Engine(root, load_settings(root)))
+        return engines[-1]
+
+    yield open_
+    for engine in engines:
+        engine.close()
 
 
 _SOURCES = {

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,6 @@ from mosearch.errors import CancelledError, EncoderError, HostError, QueryError,
 from mosearch.settings import load_settings
 from mosearch.status import Status
 from mosearch.types import FileStat, Filters, SearchResult, SkippedFile, SkipReason
-
-
-@pytest.fixture
-def open_engine(use_tiny_model: Path) -> Iterator[Callable[[Path], Engine]]:
-    engines: list[Engine] = []
-
-    def open_(root: Path) -> Engine:
-        engines.append(Engine(root, load_settings(root)))
-        return engines[-1]
-
-    yield open_
-    for engine in engines:
-        engine.close()
 
 
 def test_everything_is_embedded_once(root: Path, open_engine: Callable[[Path], Engine]) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +22,10 @@ from mosearch.encoder import EncoderClient
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError
 from mosearch.lsp.buffers import Buffers
-from mosearch.settings import load_settings
 from mosearch.types import Filters
 
 COMMAND = [sys.executable, "-m", "mosearch"]
 LARGE = int(os.environ.get("LIVE_CHUNKS", "2500"))
-
-
-@pytest.fixture
-def open_engine(use_tiny_model: Path) -> Iterator[Callable[[Path], Engine]]:
-    engines: list[Engine] = []
-
-    def open_(root: Path) -> Engine:
-        engines.append(Engine(root, load_settings(root)))
-        return engines[-1]
-
-    yield open_
-    for engine in engines:
-        engine.close()
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from operations import multiplications
 from published_checkpoint import FULL_SIZE, TINY, VARIANTS, Shape, random_tensor, shapes, write
 from source_tree import sample_chunks
 
@@ -181,16 +182,6 @@ def _encode(encoder: Encoder, chunks: Sequence[Chunk], exits: Sequence[int]) -> 
 def _lengths(encoder: Encoder, chunks: Sequence[Chunk]) -> list[int]:
     texts, languages = [chunk.encoder_text for chunk in chunks], [chunk.language for chunk in chunks]
     return [len(ids) for batch in encoder.batches(texts, "code", languages, 1) for ids in batch.ids]
-
-
-def multiplications(config: ModelConfig, exit_: int, tokens: int) -> int:
-    """In the matrix products of one text; the last layer computes but one query."""
-    hidden, wide = config.hidden_size, config.intermediate_size
-    narrow = hidden // config.heads * config.kv_heads
-    keys, rest = 2 * hidden * narrow, 2 * hidden * (hidden + wide)
-    layers = tokens * keys * exit_ + (tokens * (exit_ - 1) + 1) * rest
-    attention = 2 * hidden * tokens * (tokens * (exit_ - 1) + 1)
-    return layers + attention + hidden * (hidden + config.dim)
 
 
 def _peak(encoder: Encoder) -> float:

@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 import torch
+from operations import multiplications
 from published_checkpoint import FULL_SIZE, VARIANTS, shapes, write
 from source_tree import sample_chunks
 
@@ -73,7 +74,7 @@ def measure(folder: Path, exit_: int, device: str, tokens: int) -> dict[str, Any
     config = load_config(folder)
     peak = _peak(config, encoder.dtype, encoder.device)
     seconds = _median(lambda: encoder.run(batch, (exit_,)))
-    done = _multiplications(config, exit_, tokens)
+    done = multiplications(config, exit_, tokens)
     return {
         "exit": exit_,
         "tokens": tokens,
@@ -110,7 +111,7 @@ def throughput(folder: Path, exit_: int, device: str, chunks: list[Chunk]) -> di
     batches = [batch for portion in portions for batch in _batches(encoder, portion, exit_)]
     lengths = [len(ids) for batch in batches for ids in batch.ids]
     padded = sum(len(batch.ids) * max(map(len, batch.ids)) for batch in batches)
-    done = sum(_multiplications(config, exit_, length) for length in lengths)
+    done = sum(multiplications(config, exit_, length) for length in lengths)
     return {
         "exit": exit_,
         "threads": torch.get_num_threads(),
@@ -131,16 +132,6 @@ def throughput(folder: Path, exit_: int, device: str, chunks: list[Chunk]) -> di
 def _batches(encoder: Encoder, portion: list[Chunk], exit_: int) -> list[Batch]:
     texts, languages = [c.encoder_text for c in portion], [c.language for c in portion]
     return list(encoder.batches(texts, "code", languages, encoder.batch_tokens((exit_,))))
-
-
-def _multiplications(config: ModelConfig, exit_: int, tokens: int) -> int:
-    """Of all matrix products in a pass of one text; the last layer computes but one query."""
-    hidden, wide = config.hidden_size, config.intermediate_size
-    narrow = hidden // config.heads * config.kv_heads
-    keys, rest = 2 * hidden * narrow, 2 * hidden * (hidden + wide)
-    layers = tokens * keys * exit_ + (tokens * (exit_ - 1) + 1) * rest
-    attention = 2 * hidden * tokens * (tokens * (exit_ - 1) + 1)
-    return layers + attention + hidden * (hidden + config.dim)
 
 
 def _peak(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> float:

@@ -21,7 +21,7 @@ from mosearch.resident import Request
 
 if TYPE_CHECKING:
     from mosearch.engine import Engine
-    from mosearch.resident.requests import Progress
+    from mosearch.progress import Progress
 
 _EPILOG = """
 Exit codes: 0 success (also when nothing was found), 1 unexpected failure or a failed check of `doctor`,

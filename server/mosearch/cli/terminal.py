@@ -31,7 +31,7 @@ from mosearch.types import IndexReport
 if TYPE_CHECKING:
     from mosearch.cli.doctor import Check
     from mosearch.engine import Engine
-    from mosearch.resident.requests import Progress as ProgressCallback
+    from mosearch.progress import Progress as ProgressCallback
     from mosearch.status import Status
 
 _SHOWN_LINES = 6

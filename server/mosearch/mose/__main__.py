@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 from pathlib import Path
-from typing import NoReturn
 
 import psutil
 
+from mosearch import ipc
 from mosearch.errors import MosearchError
 
 _log = logging.getLogger("mosearch.mose")
@@ -23,9 +22,7 @@ _WATCH_SECONDS = 0.5
 
 def main() -> int:
     options = _options()
-    logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s", level=logging.INFO)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+    ipc.begin(_log)
     admitted = threading.Event()
     if options.started_by is not None:
         _leave_with(options.started_by, admitted)
@@ -87,11 +84,6 @@ def _options() -> argparse.Namespace:
         "--tcp", action="store_true", default=not hasattr(socket, "AF_UNIX"), help="listen on 127.0.0.1"
     )
     return parser.parse_args()
-
-
-def _leave(number: int, _frame: object) -> NoReturn:
-    _log.info("leaving: signal %d", number)
-    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
 
+from mosearch import ipc
 from mosearch.errors import MosearchError
 
 _log = logging.getLogger("mosearch.resident")
@@ -16,9 +15,7 @@ _log = logging.getLogger("mosearch.resident")
 
 def main() -> int:
     options = _options()
-    logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s", level=logging.INFO)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+    ipc.begin(_log)
     try:
         _serve(options.root, options.address)
     except (MosearchError, OSError) as error:
@@ -57,11 +54,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, help="workspace folder")
     parser.add_argument("--address", type=Path, required=True, help="file to publish the address in")
     return parser.parse_args()
-
-
-def _leave(number: int, _frame: object) -> NoReturn:
-    _log.info("leaving: signal %d", number)
-    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mosearch import __version__, errors, ipc
+from mosearch.progress import Progress
 from mosearch.resident.lines import MAX_ANSWER_BYTES, Lines
-from mosearch.resident.requests import Answer, Progress, Request
+from mosearch.resident.requests import Answer, Request
 from mosearch.settings import Settings, cache_dir
 
 _DIAL_SECONDS = 1.0

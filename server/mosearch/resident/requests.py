@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mosearch.errors import QueryError, StoreLockedError, UsageError
+from mosearch.progress import Cancel, Progress
 
 if TYPE_CHECKING:
     from mosearch.engine import Engine
     from mosearch.types import Filters, Hit, IndexReport, SearchResult, StoredChunk
 
-Progress = Callable[[str, int, int], None]
 Answer = dict[str, Any]
-
-
-class Cancel(Protocol):
-    """A flag that another thread may raise; `threading.Event` is one."""
-
-    def is_set(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
