@@ -2,7 +2,6 @@
 their own.  Knows nothing of what is said over them."""
 
 from mosearch.ipc.address import Address, read_address, write_address
-from mosearch.ipc.background import begin
 from mosearch.ipc.listening import listen, remove_socket
 from mosearch.ipc.places import MAX_SOCKET_PATH, RUNTIME_VARIABLE, log_folder, runtime_folder
 from mosearch.ipc.spawn import log_tail, spawn
@@ -11,7 +10,6 @@ __all__ = [
     "MAX_SOCKET_PATH",
     "RUNTIME_VARIABLE",
     "Address",
-    "begin",
     "listen",
     "log_folder",
     "log_tail",

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from mosearch import ipc
 from mosearch.errors import MosearchError
+from mosearch.ipc.background import begin
 
 _log = logging.getLogger("mosearch.mose")
 
@@ -22,7 +22,7 @@ _WATCH_SECONDS = 0.5
 
 def main() -> int:
     options = _options()
-    ipc.begin(_log)
+    begin(_log)
     admitted = threading.Event()
     if options.started_by is not None:
         _leave_with(options.started_by, admitted)

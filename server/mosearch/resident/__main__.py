@@ -7,15 +7,15 @@ import logging
 import sys
 from pathlib import Path
 
-from mosearch import ipc
 from mosearch.errors import MosearchError
+from mosearch.ipc.background import begin
 
 _log = logging.getLogger("mosearch.resident")
 
 
 def main() -> int:
     options = _options()
-    ipc.begin(_log)
+    begin(_log)
     try:
         _serve(options.root, options.address)
     except (MosearchError, OSError) as error:
