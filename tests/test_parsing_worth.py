@@ -161,13 +161,22 @@ def test_a_getter_spread_over_lines_is_as_trivial() -> None:
         ("rust", "use std::fmt;\nmod a;\n"),
     ],
 )
-def test_licences_and_imports_alone_are_no_chunk(language: str, preamble: str) -> None:
-    assert _names(preamble, language) == []
+def test_licences_and_imports_are_no_chunk_beside_definitions(language: str, preamble: str) -> None:
+    function = {"java": "class A {\n}", "python": "def f():\n    pass", "go": "func f() {\n}"}
+    code = function.get(language, "fn f() {\n}" if language == "rust" else "function f() {\n}")
+    found = _chunks(f"{preamble}\n{code}\n", language)
+    assert [chunk.symbol for chunk in found] in (["A"], ["f"])
     comment = "#" if language == "python" else "//"
     documented = f"{preamble}\n{comment} This module keeps the connections that are idle.\n"
     (chunk,) = _chunks(documented, language)
     assert "connections that are idle" in chunk.text
     assert "Copyright" not in chunk.text
+
+
+def test_a_file_of_nothing_but_imports_hands_them_on() -> None:
+    (chunk,) = _chunks("# Copyright 2020 me\n\nfrom far.cors import Middleware as Middleware\n", "python")
+    assert chunk.text == "from far.cors import Middleware as Middleware"
+    assert _chunks(LICENCE, "javascript") == []
 
 
 def test_statements_keep_the_imports_beside_them() -> None:
@@ -186,6 +195,50 @@ def test_a_comment_with_more_than_a_licence_is_kept() -> None:
         "/*\n * Keeps the connections that are idle.\n *\n * Copyright (c) 2020 me\n */\n", "c"
     )
     assert "Keeps the connections" in chunk.text
+
+
+RUST_MACRO = """\
+use a::b;
+
+cfg_rt! {
+    /// Starts a task.
+    pub fn spawn(task: Task) -> Handle {
+        let handle = new_handle(task);
+        handle
+    }
+
+    cfg_unstable! {
+        impl Pool {
+            fn drain(&mut self) {
+                self.idle.clear();
+                self.notify_all();
+            }
+        }
+    }
+}
+
+lazy_static! {
+    static ref POOL: Pool = Pool::new();
+}
+"""
+
+
+def test_definitions_inside_macros_of_items_are_found() -> None:
+    parsed = parse(RUST_MACRO.encode(), "rust")
+    assert not parsed.has_syntax_errors
+    assert [(c.container, c.symbol) for c in parsed.chunks] == [("", ""), ("", "spawn"), ("Pool", "drain")]
+    spawn = parsed.chunks[1]
+    assert spawn.docstring == "Starts a task."
+    assert (spawn.start_line, spawn.end_line) == (3, 7)
+    assert "static ref POOL" in parsed.chunks[0].text
+
+
+def test_the_first_part_shows_the_declaration() -> None:
+    doc = "".join(f"# Line {n} of an explanation of what this is good for.\n" for n in range(15))
+    body = "".join(f"  def method_{n}\n    work_{n}\n    more_{n}\n  end\n\n" for n in range(60))
+    parts = [c for c in _chunks(f"{doc}class Explained\n{body}end\n", "ruby") if c.symbol == "Explained"]
+    assert len(parts) > 1
+    assert "class Explained" in parts[0].text
 
 
 def test_every_part_tells_its_name() -> None:

@@ -152,7 +152,7 @@ class _Builder:
         return names.decode(b" ".join(kept))
 
     def _chunks(self, each: Definition, pieces: list[Piece], signature: str) -> Iterator[Chunk]:
-        parts = self._worthy(each, split(self._source, pieces)) if pieces else []
+        parts = self._worthy(each, split(self._source, pieces, each.head)) if pieces else []
         container = ".".join(each.path)
         for number, part in enumerate(parts):
             text = "\n".join(names.decode(self._source[p.start : p.end]) for p in part if not p.silent)
@@ -179,8 +179,10 @@ class _Builder:
 
     def _worthy(self, each: Definition, parts: list[list[Piece]]) -> list[list[Piece]]:
         """`parts` without those that nobody searches for."""
-        if each is self._root:
-            parts = [part for part in parts if not self._preamble.is_all_of(part)]
+        if each is self._root and (said := [p for p in parts if not self._preamble.is_all_of(p)]):
+            parts = said
+        elif each is self._root and each.children:
+            parts = []
         return [
             part
             for number, part in enumerate(parts)

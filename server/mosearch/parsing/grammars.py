@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
-from tree_sitter import Language, Node, Parser, Query, QueryCursor
+from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 
 from mosearch.errors import ParseError
-from mosearch.parsing.macros import without_macros
+from mosearch.parsing.macros import item_macros, without_macros, without_wrappers
 
 PARSE_SECONDS = 5.0
 """Ordinary code takes about 0.4 s per MB; error recovery on garbage can take minutes."""
 
 _READ_BYTES = 65_536
+_MACROS_DEEP = 4
+"""So deep are macros around items followed."""
 
 Match = dict[str, list[Node]]
 """Capture name → nodes.  See `queries/README.md` for the names."""
@@ -38,6 +40,8 @@ class Grammar:
     """Whether neighbouring definitions of one name are clauses of one function, or its overloads."""
     has_macros: bool = False
     """Whether annotation macros are taken out before parsing: see `macros.py`."""
+    wraps_items: bool = False
+    """Whether macros stand around definitions, which are looked for in there, too."""
 
 
 GRAMMARS: dict[str, Grammar] = {
@@ -55,7 +59,7 @@ GRAMMARS: dict[str, Grammar] = {
     "php": Grammar("tree_sitter_php", "php", function="language_php"),
     "python": Grammar("tree_sitter_python", "python"),
     "ruby": Grammar("tree_sitter_ruby", "ruby", separator="::"),
-    "rust": Grammar("tree_sitter_rust", "rust", separator="::"),
+    "rust": Grammar("tree_sitter_rust", "rust", separator="::", wraps_items=True),
     "scala": Grammar("tree_sitter_scala", "scala"),
     "swift": Grammar("tree_sitter_swift", "swift"),
     "typescript": Grammar(
@@ -90,7 +94,18 @@ def matches(source: bytes, grammar: Grammar) -> tuple[list[Match], bool]:
     if grammar.has_macros:
         source = without_macros(source)
     deadline = time.monotonic() + PARSE_SECONDS
+    tree = _parsed(source, grammar, deadline)
+    wrappers: list[Node] = []
+    if grammar.wraps_items:
+        tree, wrappers = _unwrapped(source, grammar, tree, deadline)
+    # No time bound here: the query runs in linear time, several times faster than the parser, and
+    # in tree-sitter 0.26.1 a progress callback for a query crashes the process.
+    found = QueryCursor(_query(grammar)).matches(tree.root_node)
+    heads: list[Match] = [{"preamble": [wrapper.children[0]]} for wrapper in wrappers]
+    return [*(captures for _, captures in found), *heads], tree.root_node.has_error
 
+
+def _parsed(source: bytes, grammar: Grammar, deadline: float) -> Tree:
     def late(*_: object) -> bool:
         return time.monotonic() > deadline
 
@@ -100,16 +115,41 @@ def matches(source: bytes, grammar: Grammar) -> tuple[list[Match], bool]:
     parser = _parser(grammar)
     try:
         # The bindings take a progress callback only together with a reader.
-        tree = parser.parse(read, progress_callback=late)
+        return parser.parse(read, progress_callback=late)
     except ValueError as error:
         parser.reset()
         raise ParseError(
             f"parsing {len(source)} bytes with {grammar.module} took over {PARSE_SECONDS} s"
         ) from error
-    # No time bound here: the query runs in linear time, several times faster than the parser, and
-    # in tree-sitter 0.26.1 a progress callback for a query crashes the process.
-    found = QueryCursor(_query(grammar)).matches(tree.root_node)
-    return [captures for _, captures in found], tree.root_node.has_error
+
+
+def _unwrapped(source: bytes, grammar: Grammar, tree: Tree, deadline: float) -> tuple[Tree, list[Node]]:
+    """The tree with the items that macros wrap, and those macros; a macro whose braces hold something
+    else than items of the language stays as it is."""
+    wrappers: list[Node] = []
+    for _ in range(_MACROS_DEEP):
+        macros = item_macros(tree.root_node)
+        if not macros:
+            break
+        plain = without_wrappers(source, macros)
+        inner = _parsed(plain, grammar, deadline)
+        if inner.root_node.has_error and not tree.root_node.has_error:
+            macros = [each for each in macros if _is_sound(inner.root_node, each)]
+            plain = without_wrappers(source, macros)
+            inner = _parsed(plain, grammar, deadline)
+            if not macros or inner.root_node.has_error:
+                break
+        source, tree = plain, inner
+        wrappers += macros
+    return tree, wrappers
+
+
+def _is_sound(root: Node, macro: Node) -> bool:
+    """Whether nothing that begins in a macro's braces is an error of the tree without them."""
+    return not any(
+        each.has_error and each.start_byte < macro.end_byte and macro.start_byte < each.end_byte
+        for each in root.children
+    )
 
 
 def _parser(grammar: Grammar) -> Parser:

@@ -1,11 +1,15 @@
-"""Macros that the C++ grammar cannot read without the preprocessor, taken out before parsing.
+"""Macros that hide definitions from a grammar, overwritten by blanks: same length, same lines.
 
-The C grammar takes `int f(void) UNUSED(x) {` as it is.
+C++ annotations are taken out before parsing; the C grammar takes `int f(void) UNUSED(x) {` as it is.
+What Rust wraps around items (`cfg_rt! { … }`) can only be told from other macros once it is parsed.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+
+from tree_sitter import Node
 
 # `bool Insert(int k) const EXCLUSIVE_LOCKS_REQUIRED(mu_) {`: what follows a parameter list.  A macro
 # at the margin begins something of its own (`TEST(A, B) {`).
@@ -23,6 +27,16 @@ _BEFORE_NAME = re.compile(
     (?P<macros> [A-Z][A-Z0-9_]{2,} (?:\s* \([^(){};]*\))? ) \s+
     (?= [A-Za-z_][\w:]* (?:<[^<>{};]*>)? (?:\s+final)? \s* (?: \{ | :[^:] ) )"""
 )
+# What a macro's braces begin with when items stand in them: attributes, comments, then a keyword.
+_ITEMS = re.compile(
+    rb"""(?x)
+    \{ (?: \s | //[^\n]*\n | /\*.*?\*/ | \#!?\[[^\]]*\] )*
+    (?: (?: pub | fn | impl | struct | enum | union | trait | mod | use | type | const | async | unsafe
+        | extern )\b
+      | [a-z_][\w:]*! \s* \{ )""",
+    re.DOTALL,
+)
+_ITEM_HOLDERS = frozenset({"source_file", "declaration_list"})
 _NOT_NEWLINE = re.compile(rb"[^\r\n]")
 
 
@@ -33,6 +47,34 @@ def without_macros(source: bytes) -> bytes:
     statement, and no definition.
     """
     return _BEFORE_NAME.sub(_blank, _AFTER_PARAMETERS.sub(_blank, source))
+
+
+def item_macros(root: Node) -> list[Node]:
+    """The macro calls below the root of a Rust tree in whose braces items seem to stand, outer ones only."""
+    return list(_item_macros(root))
+
+
+def _item_macros(holder: Node) -> Iterator[Node]:
+    for child in holder.children:
+        if child.type == "macro_invocation" and _ITEMS.match(_braces(child).text or b""):
+            yield child
+        for grandchild in child.children:
+            if grandchild.type in _ITEM_HOLDERS:
+                yield from _item_macros(grandchild)
+
+
+def without_wrappers(source: bytes, macros: list[Node]) -> bytes:
+    """`source` with the names and outer braces of macro calls overwritten by blanks."""
+    text = bytearray(source)
+    for macro in macros:
+        opening, closing = _braces(macro).start_byte, macro.end_byte - 1
+        text[macro.start_byte : opening + 1] = _NOT_NEWLINE.sub(b" ", source[macro.start_byte : opening + 1])
+        text[closing : closing + 1] = b" "
+    return bytes(text)
+
+
+def _braces(macro: Node) -> Node:
+    return macro.children[-1]
 
 
 def _blank(match: re.Match[bytes]) -> bytes:

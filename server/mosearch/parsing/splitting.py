@@ -49,11 +49,12 @@ def piece(source: bytes, start: int, end: int) -> Piece | None:
     return Piece(first, last, first, last, silent=not _WORD.search(core))
 
 
-def split(source: bytes, pieces: list[Piece]) -> list[list[Piece]]:
+def split(source: bytes, pieces: list[Piece], head: int = 0) -> list[list[Piece]]:
     """Groups of pieces, each at most `PART_BYTES` and `PART_LINES` long.
 
     Breaks fall where the next line is least indented, best after a blank line, and parts come out
-    of like size.  Only a line longer than the bound is cut inside.
+    of like size.  Only a line longer than the bound is cut inside.  The first part goes beyond the
+    offset `head`, where a declaration begins, if what leads to it leaves room.
     """
     lines: list[Piece] = []
     cost = [0.0]
@@ -66,7 +67,7 @@ def split(source: bytes, pieces: list[Piece]) -> list[list[Piece]]:
     parts = []
     begin = 0
     while begin < len(lines):
-        end = _break(source, lines, cost, begin)
+        end = _break(source, lines, cost, begin, 0 if begin else head)
         if cost[end] == cost[-1]:
             end = len(lines)  # what is left is silent, and no part is without text
         parts.append(_joined(source, lines[begin:end]))
@@ -102,18 +103,21 @@ def char_boundary(source: bytes, offset: int) -> int:
     return offset
 
 
-def _break(source: bytes, lines: list[Piece], cost: list[float], begin: int) -> int:
-    """Index of the line after the part that begins at `begin`."""
+def _break(source: bytes, lines: list[Piece], cost: list[float], begin: int, head: int) -> int:
+    """Index of the line after the part that begins at `begin`, and holds the line of `head` if that fits."""
     rest = cost[-1] - cost[begin]
     ideal = rest / max(1, math.ceil(rest / PART_BYTES))
     if ideal == rest:
         return len(lines)
+    shown = next((index for index in range(begin, len(lines)) if lines[index].start > head), len(lines))
+    least = cost[shown] - cost[begin]
+    least = least if least <= PART_BYTES else 0
     best, best_score = begin + 1, (math.inf, True, math.inf)
     for index in range(begin + 1, len(lines)):
         size = cost[index] - cost[begin]
         if size > PART_BYTES:
             break
-        if size < ideal / 2:
+        if size < max(ideal / 2, least):
             best = index
             continue
         line = lines[index]

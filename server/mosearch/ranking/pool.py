@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mosearch.ranking.candidate import Candidate, key
 from mosearch.ranking.query import Query
-from mosearch.ranking.terms import share_of_akin, terms_of_text
+from mosearch.ranking.terms import name_of, share_of_akin, terms_of_text
 from mosearch.ranking.traits import TRAITS, asked_for, traits
 from mosearch.types import Chunk, StoredChunk, SymbolKind
 
@@ -89,7 +89,7 @@ def gather(
         lexical=np.array([words.get(each, np.inf) for each in found]),
         dense=np.array([vectors.get(each, np.inf) for each in found]),
         files=np.array([numbers[stored.path] for stored in chunks], np.int64),
-        name=np.array([share_of_akin(query.terms, terms_of_text(_names(s.chunk))) for s in chunks]),
+        name=np.array([share_of_akin(query.terms, terms_of_text(name_of(s.path, s.chunk))) for s in chunks]),
         place=np.array([places[stored.path] for stored in chunks]),
         defines=defines,
         as_written=defines & np.array([stored.chunk.symbol in query.names for stored in chunks], bool),
@@ -130,10 +130,6 @@ def _depth(exits: Sequence[int | None], deepest: int | None) -> float:
 def file_words(path: str) -> str:
     pure = PurePosixPath(path)
     return f"{pure.parent.name} {pure.stem}"
-
-
-def _names(chunk: Chunk) -> str:
-    return f"{chunk.container} {chunk.symbol}"
 
 
 def _defines(query: Query, chunk: Chunk) -> bool:

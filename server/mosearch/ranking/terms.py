@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from mosearch.text import identifiers, split_identifier
-from mosearch.types import Chunk
+from mosearch.types import Chunk, SymbolKind
 
 FIELD_BOOSTS: Final[Mapping[str, float]] = {
     "symbol": 3.0,
@@ -25,11 +25,14 @@ FIELD_BOOSTS: Final[Mapping[str, float]] = {
 }
 """Weight of a term's BM25 score by the field it was found in; fitted on the development repositories."""
 
-TERMS_VERSION = 1
+TERMS_VERSION = 2
 """Raised when the same chunk gives other terms: indexes are then built anew."""
 
 # Longer runs are data (keys, encoded bytes), not words anyone types.
 _LONGEST_TERM = 64
+
+_NAMED_BY_FOLDER = frozenset({"__init__", "index", "mod", "lib", "main"})
+"""Stems of files that stand for their folder."""
 
 _SHORTEST_BEGINNING = 3
 _SHORTEST_STEM = 4
@@ -54,13 +57,21 @@ def terms_of_text(text: str) -> list[str]:
 def terms_of_chunk(path: str, chunk: Chunk) -> dict[str, str]:
     """Field name → its terms joined by spaces: the row that full-text search sees."""
     fields = {
-        "symbol": f"{chunk.container} {chunk.symbol}",
+        "symbol": name_of(path, chunk),
         "path": _path_words(path),
         "signature": chunk.signature,
         "docstring": chunk.docstring,
         "body": chunk.text,
     }
     return {name: " ".join(terms_of_text(text)) for name, text in fields.items()}
+
+
+def name_of(path: str, chunk: Chunk) -> str:
+    """What a chunk is called: its symbol with the container, or, for code outside definitions, its file."""
+    if chunk.symbol or chunk.kind is not SymbolKind.MODULE:
+        return f"{chunk.container} {chunk.symbol}"
+    pure = PurePosixPath(path)
+    return pure.parent.name if pure.stem in _NAMED_BY_FOLDER else pure.stem
 
 
 def fold(word: str) -> str:
