@@ -1,0 +1,103 @@
+"""What commits ask, answered by us, by plain BM25 and by semble, file by file.
+
+    mosearch eval history --root REPOSITORY --commits N --work FOLDER/NAME --keep FOLDER/NAME.pkl   # each
+    python tests/bench/history_beside.py FOLDER --commits N --semble PYTHON --model MODEL
+
+Ours and BM25 are scored with the weights of today from what the first command kept; semble indexes the tree
+before each commit.  MODEL is a static model: see `semble_answers.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mosearch.evaluation import ablation
+from mosearch.evaluation.history import Case, cases, check_out
+from mosearch.evaluation.judging import DEPTH, Place, Target, rank_of
+from mosearch.evaluation.tuning import Judged
+from mosearch.ranking import Weights
+
+_HERE = Path(__file__).parent
+_LONGEST_S = 600
+_COLUMNS = ("function, words", "function, ours", "file, words", "file, ours", "file, semble")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--commits", type=click.IntRange(1), required=True, help="As many as before.")
+@click.option("--semble", "python", help="Python that has semble; without it, ours and BM25 alone.")
+@click.option("--model", help="Folder of a static model.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Save all figures here.")
+def main(folder: Path, commits: int, python: str | None, model: str | None, json_file: Path | None) -> None:
+    """Compare mean reciprocal ranks over the first ten hits."""
+    scores: dict[str, dict[str, list[float]]] = {column: {} for column in _COLUMNS}
+    for kept in sorted(folder.glob("*.pkl")):
+        ((_, judged),) = pickle.loads(kept.read_bytes()).items()
+        _add_ours(scores, kept.stem, judged)
+        if python and model:
+            tree = folder / kept.stem / "tree"
+            scores["file, semble"][kept.stem] = [
+                _reciprocal(_asked_of_semble(tree, case, python, model), case.files)
+                for case in cases(tree, commits)
+            ]
+    table = Table("MRR", "commits", *(column for column in _COLUMNS if scores[column]))
+    rows = {column: found for column, found in scores.items() if found}
+    for name, asked in scores["file, ours"].items():
+        table.add_row(name, str(len(asked)), *(f"{fmean(found[name]):.3f}" for found in rows.values()))
+    table.add_section()
+    table.add_row("mean", "", *(f"{ablation.mean(found):.3f}" for found in rows.values()), style="bold")
+    console = Console(width=max(Console().width, 110))
+    console.print(table)
+    for one, other in (
+        ("function, words", "function, ours"),
+        ("file, words", "file, ours"),
+        ("file, semble", "file, ours"),
+    ):
+        if scores[one]:
+            low, high = ablation.interval(scores[one], scores[other])
+            console.print(f"{other} less {one}: 95 % interval {low:+.3f} to {high:+.3f}")
+    if json_file:
+        json_file.write_text(json.dumps(scores, indent=1), "utf-8")
+
+
+def _add_ours(scores: dict[str, dict[str, list[float]]], name: str, judged: Sequence[Judged]) -> None:
+    for method, step in (("words", ablation.steps(Weights())[0]), ("ours", ablation.Step("", Weights()))):
+        pages = [ablation.page(each, step) for each in judged]
+        files = [[Target(path) for path in {t.path for t in each.targets}] for each in judged]
+        scores[f"function, {method}"][name] = [
+            _reciprocal(page, each.targets) for page, each in zip(pages, judged, strict=True)
+        ]
+        scores[f"file, {method}"][name] = [
+            _reciprocal(page, targets) for page, targets in zip(pages, files, strict=True)
+        ]
+
+
+def _reciprocal(page: Sequence[Place], targets: Sequence[Target]) -> float:
+    return max((1 / rank for target in targets if (rank := rank_of(page, target))), default=0.0)
+
+
+def _asked_of_semble(tree: Path, case: Case, python: str, model: str) -> list[Place]:
+    check_out(tree, case)
+    done = subprocess.run(
+        [python, str(_HERE / "semble_answers.py"), "answer", model],
+        input=json.dumps({"root": str(tree), "queries": [case.question], "limit": DEPTH}),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=_LONGEST_S,
+    )
+    (answer,) = json.loads(done.stdout)["answers"]
+    return [Place(*hit) for hit in answer["hits"]]
+
+
+if __name__ == "__main__":
+    main()
