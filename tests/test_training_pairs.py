@@ -17,19 +17,19 @@ from safetensors.numpy import load_file
 
 from mosearch.encoder.config import ExitConfig, ModelConfig
 from mosearch.encoder.models import TOKENIZER_FILE, find_model
-from mosearch.errors import UsageError
+from mosearch.errors import SettingsError, UsageError
 from mosearch.mose import MultiExitEncoder, load, load_model, save_model
 from mosearch.training import accents, losses, variants
 from mosearch.training.commands import PAIRS_FILE, tokenizer_of, training_group
 from mosearch.training.export import quantised
 from mosearch.training.functions import Function
 from mosearch.training.leaks import keys
-from mosearch.training.model import blend, fit_heads, lean, new_student, ridge, set_token_weights
+from mosearch.training.model import average, blend, fit_heads, lean, new_student, ridge, set_token_weights
 from mosearch.training.packing import batches, pack, padded, read_pack, write_pack
 from mosearch.training.pairs import Mix, Pair, cross_pairs, make_pair
-from mosearch.training.recipe import ModelSettings, Recipe, TrainSettings
+from mosearch.training.recipe import ModelSettings, Recipe, TrainSettings, read_recipe
 from mosearch.training.teachers import read_texts, teach, write_texts
-from mosearch.training.train import CHECKPOINT, TABLE, log_lines, train
+from mosearch.training.train import CHECKPOINT, TABLE, frozen_teacher, log_lines, train
 from mosearch.training.triplets import triplet_pairs
 
 PYTHON = """\
@@ -327,6 +327,50 @@ def test_a_table_is_trained_before_the_layers_and_left_alone_after(tiny_base: Pa
     assert changed == {"table.weight", "exits.0.head.weight", "exits.0.head.bias", "exits.0.token_logit"}
     assert all(torch.equal(middle[name], after[name]) for name in changed)
     assert not torch.equal(middle["backbone.layers.1.up.weight"], after["backbone.layers.1.up.weight"])
+
+
+def test_a_deepest_exit_that_reads_the_others_too_starts_as_its_base(tiny_base: Path) -> None:
+    model = ModelSettings(base=str(tiny_base), exits={"0": 1.0, "2": 1.0}, index_exit=0, rerank_exit=2)
+    alone, stacked = (new_student(replace(model, deepest_stacked=reads)).eval() for reads in (False, True))
+    assert stacked.state_dict()["exits.2.head.weight"].shape[1] > 32
+    ids, mask = torch.tensor([[101, 7, 8, 9, 102]]), torch.ones(1, 5, dtype=torch.bool)
+    assert torch.allclose(alone(ids, mask, (2,))[2], stacked(ids, mask, (2,))[2], atol=1e-6)
+    again = load_model(tiny_base)
+    blend(stacked, again, 0.5)
+    assert torch.allclose(alone(ids, mask, (2,))[2], stacked(ids, mask, (2,))[2], atol=1e-6)
+
+
+def test_an_average_goes_from_another_model_to_the_student(tiny_base: Path) -> None:
+    exits = {"0": 1.0, "2": 1.0}
+    model = ModelSettings(base=str(tiny_base), exits=exits, index_exit=0, rerank_exit=2)
+    student, other = new_student(model).eval(), load_model(tiny_base)
+    ids, mask = torch.tensor([[101, 7, 8, 9, 102]]), torch.ones(1, 5, dtype=torch.bool)
+    with torch.no_grad():
+        for value in student.parameters():
+            value.add_(0.1 * torch.randn_like(value))
+    own, theirs = student(ids, mask, (2,))[2], other(ids, mask)[2]
+    average(student, other, 1.0)
+    assert torch.allclose(student(ids, mask, (2,))[2], own, atol=1e-6)
+    average(student, other, 0.0)
+    assert torch.allclose(student(ids, mask, (2,))[2], theirs, atol=1e-5)
+    assert not torch.allclose(own, theirs, atol=1e-2)
+
+
+def test_two_teachers_say_the_weighted_mean_of_their_cosines(tiny_base: Path) -> None:
+    model = ModelSettings(teacher=str(tiny_base), second_teacher=str(tiny_base))
+    teach = frozen_teacher(replace(Recipe(), model=model), torch.device("cpu"))
+    ids, mask = torch.tensor([[101, 7, 8, 102], [101, 9, 30, 102]]), torch.ones(2, 4, dtype=torch.bool)
+    both = teach([0, 1], ids, mask)
+    one = load_model(tiny_base)(ids, mask)[2]
+    assert both is not None and both.shape == (2, 64)
+    assert torch.allclose(both @ both.T, one @ one.T, atol=1e-5)
+
+
+def test_two_teachers_have_no_embedding_to_align_with(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('[model]\nsecond_teacher = "other"\n[weights]\naligned = 1.0\n')
+    with pytest.raises(SettingsError, match="aligned to 0"):
+        read_recipe(file)
 
 
 def test_a_blend_lies_between_start_and_end(tiny_base: Path) -> None:

@@ -45,7 +45,7 @@ def new_student(model: ModelSettings) -> MultiExitEncoder:
         vocab_size=old.vocab_size,
         max_positions=old.max_positions,
         dim=old.hidden_size,
-        exits=tuple(_exit_config(layer, layer == old.layers, model.stacked) for layer in layers),
+        exits=tuple(_exit_config(layer, layer == old.layers, model) for layer in layers),
         index_exit=model.index_exit,
         rerank_exit=model.rerank_exit,
         max_tokens=old.max_tokens,
@@ -56,11 +56,10 @@ def new_student(model: ModelSettings) -> MultiExitEncoder:
     )
     student = MultiExitEncoder(config)
     wanted = student.state_dict()
-    kept = {
-        key: value
-        for key, value in source.state_dict().items()
-        if key in wanted and value.shape == wanted[key].shape
+    fitted = {
+        key: _widened(value, wanted[key].shape) for key, value in source.state_dict().items() if key in wanted
     }
+    kept = {key: value for key, value in fitted.items() if value.shape == wanted[key].shape}
     student.load_state_dict(kept, strict=False)
     if layers[-1] == old.layers and f"exits.{old.layers}.head.weight" not in kept:
         nn.init.eye_(_head(student, layers[-1]).weight)
@@ -68,10 +67,17 @@ def new_student(model: ModelSettings) -> MultiExitEncoder:
     return student.train()
 
 
-def _exit_config(layer: int, is_last: bool, stacked: bool) -> ExitConfig:
+def _widened(value: Tensor, shape: torch.Size) -> Tensor:
+    """A head's weight with columns of zeros for what it did not read before; all else as it is."""
+    if value.dim() != 2 or len(value) != shape[0] or value.shape[1] >= shape[1]:
+        return value
+    return nn.functional.pad(value, (0, shape[1] - value.shape[1]))
+
+
+def _exit_config(layer: int, is_last: bool, model: ModelSettings) -> ExitConfig:
     if is_last:
-        return ExitConfig(layer, "mean", "linear")
-    return ExitConfig(layer, "token_weighted", "linear", stacked=stacked)
+        return ExitConfig(layer, "mean", "linear", stacked=model.deepest_stacked)
+    return ExitConfig(layer, "token_weighted", "linear", stacked=model.stacked)
 
 
 def stored_or_none(stored: NDArray[np.float16] | None, rows: Sequence[int]) -> Tensor | None:
@@ -82,7 +88,6 @@ def stored_or_none(stored: NDArray[np.float16] | None, rows: Sequence[int]) -> T
     return torch.from_numpy(found) if found.any(axis=1).all() else None
 
 
-@torch.no_grad()
 def blend(student: MultiExitEncoder, start: MultiExitEncoder, share: float) -> None:
     """Average what only the deepest exit reads with the same of `start`, which has 1 - `share` of the weight.
 
@@ -90,10 +95,26 @@ def blend(student: MultiExitEncoder, start: MultiExitEncoder, share: float) -> N
     """
     shallow = (0, *_shallow(student))[-1]
     deep = tuple(f"backbone.layers.{number}." for number in range(shallow, student.config.layers))
-    beginnings = (*deep, f"exits.{student.config.exit_layers[-1]}.")
-    old = start.state_dict()
+    _average(student, start, share, deep)
+
+
+def average(student: MultiExitEncoder, other: MultiExitEncoder, share: float) -> None:
+    """Average all layers and the deepest exit with those of `other`, as `blend`."""
+    _average(student, other, share, ("backbone.",))
+
+
+@torch.no_grad()
+def _average(
+    student: MultiExitEncoder, other: MultiExitEncoder, share: float, layers: tuple[str, ...]
+) -> None:
+    """A head that `other` has not is the identity there."""
+    old = other.state_dict()
+    head = f"exits.{student.config.exit_layers[-1]}.head."
     for name, value in student.state_dict().items():
-        if name.startswith(beginnings) and name in old:
+        if name.startswith(head):
+            plain = torch.eye(len(value)) if value.dim() == 2 else torch.zeros_like(value)
+            value.copy_(torch.lerp(_widened(old.get(name, plain), value.shape), value, share))
+        elif name.startswith(layers) and name in old:
             value.copy_(torch.lerp(old[name], value, share))
 
 

@@ -40,6 +40,12 @@ class ModelSettings:
     """Where the layers and the vocabulary come from."""
     teacher: str = "all-MiniLM-L6-v2"
     """A frozen model with the same vocabulary, read at its deepest exit while training."""
+    second_teacher: str = ""
+    """Another one, whose similarities count half as much as the teacher's; empty for none."""
+    average_with: str = ""
+    """A model whose layers and deepest exit are averaged with the base's before the run; empty for none."""
+    average_share: float = 0.75
+    """Share of the base's weights in that average."""
     teacher_vectors: str = ""
     """A file of the `teach` command, used in place of `teacher`; empty for none."""
     exits: dict[str, float] = field(
@@ -52,6 +58,8 @@ class ModelSettings:
     """Width of exit 0's own token table; 0: it reads the base's token embeddings."""
     stacked: bool = True
     """Whether the heads of all exits but the deepest also read what shallower exits pooled."""
+    deepest_stacked: bool = False
+    """The same for the exit at the base's last layer."""
     lean: dict[str, float] = field(default_factory=dict)
     """Exit → how much of exit 0's embedding is added to its own at the end; 1 for as much as its own."""
     fit: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
@@ -144,7 +152,12 @@ def read_recipe(file: Path) -> Recipe:
     """Raises SettingsError for an unknown key or a value of the wrong type."""
     converter = cattrs.Converter(forbid_extra_keys=True)
     try:
-        return converter.structure(read_toml(file), Recipe)
+        recipe = converter.structure(read_toml(file), Recipe)
     except cattrs.BaseValidationError as error:
         problems = "; ".join(cattrs.transform_error(error))
         raise SettingsError(f"{file} is no training recipe: {problems}") from error
+    if recipe.model.second_teacher and recipe.weights.aligned:
+        raise SettingsError(
+            f"{file} asks exits to align with the embeddings of two teachers; set weights.aligned to 0"
+        )
+    return recipe

@@ -24,6 +24,7 @@ from mosearch.errors import UsageError
 from mosearch.mose import MultiExitEncoder, load_model
 from mosearch.training.losses import total_loss
 from mosearch.training.model import (
+    average,
     blend,
     fit_heads,
     lean,
@@ -77,7 +78,7 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
     student = _student(packed, recipe, folder, say).to(device)
     optimizer = torch.optim.AdamW(_groups(student, settings), betas=(0.9, 0.98), fused=True)
     progress = _resume(folder, student, optimizer)
-    run = _Run(student, optimizer, _teacher(recipe, device), packed, recipe, device)
+    run = _Run(student, optimizer, frozen_teacher(recipe, device), packed, recipe, device)
     for _ in _steps(run, plan, progress, folder):
         if progress.step % LOG_STEPS == 0:
             say(_log(folder, progress, settings.batch))
@@ -132,12 +133,13 @@ def _step(run: _Run, chosen: NDArray[np.int64], exits: Sequence[int]) -> float:
     is_code = bool(run.packed.is_code_pair()[chosen[0]])
     sides: list[dict[int, Tensor]] = []
     taught: list[Tensor | None] = []
+    asked = recipe.weights.aligned or (recipe.weights.frozen_code if is_code else recipe.weights.frozen_text)
     with torch.autocast(device.type, torch.bfloat16, enabled=_computes_bf16(device)):
         for column in (0, 1):
             rows = run.packed.pairs[chosen, column].tolist()
             ids, mask = (torch.from_numpy(part).to(device) for part in padded(run.packed, rows))
             sides.append(run.student(ids, mask, exits))
-            taught.append(run.teacher(rows, ids, mask))
+            taught.append(run.teacher(rows, ids, mask) if asked else None)
     teacher = None if taught[0] is None or taught[1] is None else (taught[0], taught[1])
     weights, scale = recipe.weights, recipe.train.scale
     left, right = sides
@@ -163,6 +165,8 @@ def _student(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], No
     student = new_student(model)
     base = load_config(find_model(model.base))
     if not (folder / CHECKPOINT).exists():
+        if model.average_with:
+            average(student, load_model(find_model(model.average_with)), model.average_share)
         if len(base.exits) == 1:
             set_token_weights(student, packed)
         teacher = load_model(find_model(model.teacher))
@@ -180,17 +184,25 @@ def _student(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], No
     return student
 
 
-def _teacher(recipe: Recipe, device: torch.device) -> Teacher:
+def frozen_teacher(recipe: Recipe, device: torch.device) -> Teacher:
+    """What the recipe's teachers say of texts; two of them side by side, as one vector of unit length."""
     stored = _stored_vectors(recipe)
     if stored is not None:
         return lambda rows, _ids, _mask: _to(stored_or_none(stored, rows), device)
-    model = load_model(find_model(recipe.model.teacher)).to(device)
-    deepest = model.config.exit_layers[-1]
+    named = [(recipe.model.teacher, 1.0)]
+    if recipe.model.second_teacher:
+        named.append((recipe.model.second_teacher, 0.5))
+    models = [(load_model(find_model(name)).to(device), weight) for name, weight in named]
+    total = sum(weight for _, weight in models)
 
     @torch.no_grad()
     def teach(_rows: list[int], ids: Tensor, mask: Tensor) -> Tensor:
-        vectors: Tensor = model(ids, mask, (deepest,))[deepest]
-        return vectors.float()
+        # Side by side, their inner products are the weighted mean of the models' cosines.
+        parts = []
+        for model, weight in models:
+            deepest = model.config.exit_layers[-1]
+            parts.append(model(ids, mask, (deepest,))[deepest].float() * math.sqrt(weight / total))
+        return torch.cat(parts, dim=1)
 
     return teach
 
