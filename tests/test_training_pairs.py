@@ -24,7 +24,16 @@ from mosearch.training.commands import PAIRS_FILE, tokenizer_of, training_group
 from mosearch.training.export import quantised
 from mosearch.training.functions import Function
 from mosearch.training.leaks import keys
-from mosearch.training.model import average, blend, fit_heads, lean, new_student, ridge, set_token_weights
+from mosearch.training.model import (
+    average,
+    blend,
+    blend_table,
+    fit_heads,
+    lean,
+    new_student,
+    ridge,
+    set_token_weights,
+)
 from mosearch.training.packing import batches, pack, padded, read_pack, write_pack
 from mosearch.training.pairs import Mix, Pair, cross_pairs, make_pair
 from mosearch.training.recipe import ModelSettings, Recipe, TrainSettings, read_recipe
@@ -338,6 +347,22 @@ def test_a_deepest_exit_that_reads_the_others_too_starts_as_its_base(tiny_base: 
     again = load_model(tiny_base)
     blend(stacked, again, 0.5)
     assert torch.allclose(alone(ids, mask, (2,))[2], stacked(ids, mask, (2,))[2], atol=1e-6)
+
+
+def test_a_table_can_be_blended_too(tiny_base: Path) -> None:
+    model = ModelSettings(
+        base=str(tiny_base), exits={"0": 1.0, "2": 1.0}, table_dim=8, index_exit=0, rerank_exit=2
+    )
+    student, start = new_student(model), new_student(model)
+    assert student.table is not None and start.table is not None
+    with torch.no_grad():
+        start.load_state_dict(student.state_dict())
+        for value in student.parameters():
+            value.add_(1.0)
+    blend_table(student, start, 0.25)
+    assert torch.allclose(student.table.weight, start.table.weight + 0.25, atol=1e-5)
+    weight = "backbone.layers.0.up.weight"
+    assert torch.allclose(student.state_dict()[weight], start.state_dict()[weight] + 1.0, atol=1e-5)
 
 
 def test_an_average_goes_from_another_model_to_the_student(tiny_base: Path) -> None:

@@ -98,6 +98,15 @@ def blend(student: MultiExitEncoder, start: MultiExitEncoder, share: float) -> N
     _average(student, start, share, deep)
 
 
+@torch.no_grad()
+def blend_table(student: MultiExitEncoder, start: MultiExitEncoder, share: float) -> None:
+    """The same for exit 0 and its table, where `start` has one."""
+    old = start.state_dict()
+    for name, value in student.state_dict().items():
+        if name.startswith(("table.", "exits.0.")) and "table.weight" in old:
+            value.copy_(torch.lerp(old[name], value, share))
+
+
 def average(student: MultiExitEncoder, other: MultiExitEncoder, share: float) -> None:
     """Average all layers and the deepest exit with those of `other`, as `blend`."""
     _average(student, other, share, ("backbone.",))

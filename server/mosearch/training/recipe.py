@@ -96,7 +96,8 @@ class TrainSettings:
     """Texts for the closed-form start of the shallow heads; 0 for none."""
     blend: float = 1.0
     """Share of the trained weights in an average, taken at the end, of the layers that only the deepest exit
-    reads with those that the run began with: it forgets less (Wortsman et al. 2022)."""
+    reads (in the table's run: of the table) with those that the run began with: it forgets less (Wortsman et
+    al. 2022)."""
     threads: int = 0
     """Processor threads; 0 leaves PyTorch's choice."""
     snapshots: tuple[float, ...] = ()
@@ -122,7 +123,7 @@ class Recipe:
         others = tuple(f"exits.{layer}." for layer in self.model.exits if layer != "0")
         settings = replace(self.table, deep_every=0, shallow=0, frozen=("backbone.", *others))
         model = replace(self.model, fit=(0,), lean={})
-        return replace(self, table=None, train=replace(settings, blend=1.0), model=model)
+        return replace(self, table=None, train=settings, model=model)
 
     def after_table(self, base: Path) -> Recipe:
         """The recipe of the main run, which goes on from the weights in `base`."""

@@ -26,6 +26,7 @@ from mosearch.training.losses import total_loss
 from mosearch.training.model import (
     average,
     blend,
+    blend_table,
     fit_heads,
     lean,
     new_student,
@@ -84,7 +85,9 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
             say(_log(folder, progress, settings.batch))
     _checkpoint(folder, run, progress)
     if settings.blend < 1:
-        blend(student.cpu(), load_model(find_model(recipe.model.base)), settings.blend)
+        whole = settings.deep_every or settings.shallow
+        mix = blend if whole else blend_table
+        mix(student.cpu(), load_model(find_model(recipe.model.base)), settings.blend)
     lean(student.cpu(), packed, {int(layer): share for layer, share in recipe.model.lean.items()})
     save_snapshot(student, recipe.model.base, folder / FINAL)
     return folder / FINAL
