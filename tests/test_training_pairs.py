@@ -381,6 +381,17 @@ def test_an_average_goes_from_another_model_to_the_student(tiny_base: Path) -> N
     assert not torch.allclose(own, theirs, atol=1e-2)
 
 
+def test_an_ablation_trains_exits_together_and_alone() -> None:
+    recipe = replace(Recipe(), table=TrainSettings())
+    runs = recipe.ablation(0.5)
+    assert list(runs) == ["together", "1", "2", "3", "6"]
+    assert list(runs["together"].exit_weights) == [1, 2, 3, 6] and runs["2"].exit_weights == {2: 1.0}
+    assert runs["2"].model.rerank_exit == 2 and runs["together"].model.rerank_exit == 6
+    assert all(
+        run.table is None and run.train.epochs == 0.5 and not run.model.stacked for run in runs.values()
+    )
+
+
 def test_two_teachers_say_the_weighted_mean_of_their_cosines(tiny_base: Path) -> None:
     model = ModelSettings(teacher=str(tiny_base), second_teacher=str(tiny_base))
     teach = frozen_teacher(replace(Recipe(), model=model), torch.device("cpu"))

@@ -144,6 +144,17 @@ def train_command(work: Path, recipe_file: Path) -> None:
     train(packed, read_recipe(recipe_file), work / "run", click.echo)
 
 
+@training_group.command("ablate")
+@_work
+@_recipe
+@click.option("--pairs", type=click.IntRange(1), default=20_000, show_default=True, help="Of each run.")
+def ablate_command(work: Path, recipe_file: Path, pairs: int) -> None:
+    """Train all exits together, and each alone, alike; compare them with `mosearch eval model`."""
+    packed, _ = read_pack(work / PAIRS_FILE)
+    for name, recipe in read_recipe(recipe_file).ablation(pairs / len(packed)).items():
+        click.echo(str(train(packed, recipe, work / "ablation" / name, click.echo)))
+
+
 @training_group.command("export")
 @_work
 @click.option("--weights", type=_FOLDER, help="Folder of trained weights.  Default: the end of the run.")

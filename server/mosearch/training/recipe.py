@@ -136,9 +136,27 @@ class Recipe:
             model=replace(self.model, base=str(base), fit=fit),
         )
 
+    def ablation(self, epochs: float) -> dict[str, Recipe]:
+        """Runs from the untrained default base: of all layers' exits together, and of each alone."""
+        plain = ModelSettings(exits={layer: w for layer, w in self.model.exits.items() if layer != "0"})
+        together = replace(plain, name="together", stacked=False)
+        models = {"together": together} | {
+            layer: replace(together, name=f"alone {layer}", exits={layer: 1.0}) for layer in plain.exits
+        }
+        settings = replace(self.train, epochs=epochs, minutes=0.0, blend=1.0, deep_every=1, snapshots=())
+        return {
+            name: replace(self, table=None, train=settings, model=_read_at_its_end(model))
+            for name, model in models.items()
+        }
+
     @property
     def exit_weights(self) -> dict[int, float]:
         return {int(layer): weight for layer, weight in self.model.exits.items()}
+
+
+def _read_at_its_end(model: ModelSettings) -> ModelSettings:
+    deepest = max(map(int, model.exits))
+    return replace(model, index_exit=deepest, rerank_exit=deepest)
 
 
 def read_toml(file: Path) -> dict[str, Any]:
