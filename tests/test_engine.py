@@ -166,6 +166,7 @@ def test_similar_code_is_named_where_the_editor_shows_it(
     engine = open_engine(root)
     engine.update()
     moved = "\n" * 40 + (root / "src/store.go").read_text()
+    engine.show("src/store.go", moved)
     place = engine.place("src/store.go", 44, text=moved)
     assert place.chunk.symbol == "Checksum"
     hits = engine.similar(place, True, 20).hits
@@ -439,6 +440,7 @@ def test_an_unsaved_buffer_replaces_what_is_stored(root: Path, open_engine: Call
     engine.update()
     text = (root / "src/store.go").read_text()
     engine.show("src/store.go", text.replace("Checksum", "Fingerprint").replace("adds up", "mixes"))
+    engine.embed_shown()
     assert _found(engine, "Fingerprint")[0] == ("src/store.go", "Fingerprint")
     assert ("src/store.go", "Checksum") not in _found(engine, "checksum adds up all bytes of the block")
     assert {hit.exit for hit in engine.search("Fingerprint", 1).hits} == {2}, "it has vectors like the rest"
@@ -454,6 +456,7 @@ def test_a_buffer_of_a_new_file_is_found_and_saving_embeds_nothing_more(
     engine.update()
     text = "def zigzag_encode(number):\n    doubled = number * 2\n    return doubled ^ (number >> 63)\n"
     engine.show("src/zigzag.py", text)
+    engine.embed_shown()
     assert _found(engine, "zigzag_encode")[0] == ("src/zigzag.py", "zigzag_encode")
     (root / "src/zigzag.py").write_text(text)
     assert engine.update().embedded == 0
@@ -496,8 +499,9 @@ def test_a_buffer_is_found_by_its_words_when_there_is_no_encoder(
     monkeypatch.setenv("MOSEARCH_RUNTIME_DIR", str(blocked))
     engine = open_engine(root)
     engine.update()
+    engine.show("src/zigzag.py", "def zigzag_encode(number):\n    doubled = number\n    return doubled\n")
     with pytest.raises(EncoderError):
-        engine.show("src/zigzag.py", "def zigzag_encode(number):\n    doubled = number\n    return doubled\n")
+        engine.embed_shown()
     assert _found(engine, "zigzag_encode")[0] == ("src/zigzag.py", "zigzag_encode")
 
 

@@ -22,6 +22,7 @@ from mosearch.encoder import EncoderClient
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError
 from mosearch.lsp.buffers import Buffers
+from mosearch.settings import load_settings
 from mosearch.types import Filters
 
 COMMAND = [sys.executable, "-m", "mosearch"]
@@ -269,6 +270,20 @@ def test_the_encoder_leaves_cores_to_others(root: Path, open_engine: Callable[[P
     engine.update()
     status = engine._encoder.client().status()
     assert status.threads <= max(1, (os.cpu_count() or 1) // 2)
+    if sys.platform != "win32":
+        assert psutil.Process(status.pid).nice() >= engine.settings.niceness == 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="priorities are classes there")
+def test_the_encoder_gives_way_as_far_as_it_is_told_to_and_knows_its_memory(
+    root: Path, use_tiny_model: Path, private_runtime: Path
+) -> None:
+    settings = load_settings(root, {"niceness": 12, "memory_mb": 256, "threads": 1})
+    with Engine(root, settings) as engine:
+        engine.update()
+        host = psutil.Process(engine._encoder.client().status().pid)
+        assert host.nice() == 12
+        assert "--memory-mb 256" in " ".join(host.cmdline())
 
 
 # 6. Disk that grows without end.

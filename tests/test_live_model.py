@@ -395,10 +395,12 @@ class Live(RuleBasedStateMachine):
         self.engine = self._opened()
         for path, text in self.oracle.buffers.items():
             self.engine.show(path, text)
+        self.engine.embed_shown()
 
     def _show(self, path: str, text: str) -> None:
         self.oracle.buffers[path] = text
         self.engine.show(path, text)
+        self.engine.embed_shown()
 
     def _write(self, path: str, text: str) -> None:
         target = self.root / path

@@ -39,9 +39,10 @@ class Plan:
         return (self.base, *self.deeper)
 
 
-def plan(coverage: Coverage, exits: Iterable[int]) -> Plan:
-    """The best use of some exits, given what each of them covers."""
-    covered = {exit: coverage.vectors.get(exit, 0) for exit in sorted(set(exits))}
+def plan(coverage: Coverage, exits: Iterable[int], overlay: Overlay | None = None) -> Plan:
+    """The best use of some exits, given what each covers of what is stored and of what editors show."""
+    shown = overlay.covered if overlay is not None else lambda _: 0
+    covered = {exit: coverage.vectors.get(exit, 0) + shown(exit) for exit in sorted(set(exits))}
     most = max(covered.values())
     base = max(exit for exit, count in covered.items() if count == most) if most else min(covered)
     return Plan(base, tuple(exit for exit, count in covered.items() if exit > base and count))

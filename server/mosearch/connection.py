@@ -37,6 +37,7 @@ class Connection:
                     idle_seconds=self._settings.idle_seconds,
                     linger_seconds=self._linger_seconds,
                     memory_mb=self._settings.memory_mb,
+                    niceness=self._settings.niceness,
                 )
                 self._client = client
                 self.trouble = ""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from mosearch import parsing, workspace
 from mosearch.encoder import EncoderClient
-from mosearch.errors import EncoderError
 from mosearch.exits import Exits
 from mosearch.overlay import Overlay
 from mosearch.store import Store
@@ -36,6 +34,8 @@ class Documents:
         self._rules = rules
         self._shown: dict[str, str] = {}
         self._lock = threading.RLock()
+        # One at a time: else two would embed the same text.
+        self._embedding = threading.Lock()
 
     def lay(self, path: str, text: str, ground: Ground) -> None:
         """An editor shows `text`: it hides what is stored, unless that is the same or stays out."""
@@ -62,11 +62,16 @@ class Documents:
             for path in self.overlay.contents():
                 self.overlay.drop(path)
 
-    def embed(self, path: str, store: Store, encoder: Callable[[], EncoderClient], exits: Exits) -> None:
-        """Vectors for a document, at the exits that stored texts have; kept for when it is saved.
+    def embed(self, store: Store, encoder: Callable[[], EncoderClient], exits: Exits) -> None:
+        """Vectors for all documents, at the exits that stored texts have; kept for when they are saved.
 
         `encoder` is called only when there is something to embed.  Raises `EncoderError`, `StoreError`.
         """
+        with self._embedding:
+            for path in self.overlay.contents():
+                self._embed(path, store, encoder, exits)
+
+    def _embed(self, path: str, store: Store, encoder: Callable[[], EncoderClient], exits: Exits) -> None:
         fingerprint = exits.model.fingerprint
         for exit in exits.stored:
             digests = [chunk.digest for chunk in self.overlay.unknown(path, exit)]
@@ -87,12 +92,6 @@ class Documents:
             self.overlay.learn(exit, dict(zip(digests, encoded[exit], strict=True)))
         for exit in exits.stored:
             store.add_vectors(fingerprint, exit, digests, encoded[exit])
-
-    def embed_all(self, store: Store, encoder: Callable[[], EncoderClient], exits: Exits) -> None:
-        """Documents that an update uncovered, and those whose turn the encoder missed."""
-        with suppress(EncoderError):  # the next edit or update tries again
-            for path in self.overlay.contents():
-                self.embed(path, store, encoder, exits)
 
     def _lay(self, path: str, ground: Ground) -> None:
         data = self._shown[path].encode("utf-8", "surrogatepass")

@@ -24,6 +24,7 @@ from mosearch.documents import Documents, Ground, parsed_chunks
 from mosearch.embedding import Embedder
 from mosearch.errors import (
     CancelledError,
+    EncoderError,
     QueryError,
     StoreDamagedError,
 )
@@ -259,7 +260,8 @@ class Engine:
         embedded, warning = self._embedder().run(depth, progress, cancel)
         self._pace.left_behind = depth < Depth.INDEX
         if not warning:
-            self._documents.embed_all(self.store, self._encoder.client, self._exits)
+            with suppress(EncoderError):  # who shows documents tries again
+                self.embed_shown()
         return replace(
             self.report(warning),
             embedded=embedded,
@@ -339,12 +341,18 @@ class Engine:
     def show(self, path: str, text: str) -> None:
         """An editor shows `text` for `path` (relative, `/`): it replaces what is stored in every answer.
 
-        Its words are found when this begins to embed, its meaning when it returns.  A file that is
-        ignored or no code stays out.  Raises `EncoderError` when the meaning has to wait, `StoreError`.
+        Its words are found at once, its meaning after `embed_shown`.  A file that is ignored or no code
+        stays out.  Raises `StoreError`.
         """
         self._pace.use(path)
         self._documents.lay(path, text, self._ground())
-        self._documents.embed(path, self.store, self._encoder.client, self._exits)
+
+    def embed_shown(self) -> None:
+        """Vectors for all that editors show and that has none yet.
+
+        Raises `EncoderError` when meaning has to wait, `StoreError`.
+        """
+        self._documents.embed(self.store, self._encoder.client, self._exits)
 
     def _ground(self) -> Ground:
         return Ground(self.store, self.settings.max_file_bytes, self.model.reads_language)
@@ -366,12 +374,9 @@ class Engine:
     ) -> StoredChunk:
         """The chunk at a 0-based line of `path` (relative, `/`), or exactly the lines up to `end_line`.
 
-        `text` is the content that an editor shows: from now on it hides what is stored, as after `show`,
-        so that answers name places as the editor sees them.
+        `text` is the content that an editor shows.
         Raises `QueryError` where there is no code, `StoreError`.
         """
-        if text is not None:
-            self._documents.lay(path, text, self._ground())
         if end_line is not None:
             content = text if text is not None else self._read(path)
             told = self.model.reads_language
@@ -486,7 +491,7 @@ class Engine:
         return Searcher(
             index=Index(self.store, self.overlay, self.model.fingerprint),
             encoder=self._encoder.client_if_any(self._patience_seconds),
-            plan=plan(coverage, exits),
+            plan=plan(coverage, exits, self.overlay),
             rerank_exit=self.rerank_exit,
             rerank_budget_ms=self.settings.rerank_budget_ms,
             early=early,

@@ -64,6 +64,11 @@ class Overlay:
             chunks = {item.chunk.digest: item.chunk for item in self._chunks.get(path, ())}
             return [chunk for digest, chunk in chunks.items() if digest not in known]
 
+    def covered(self, exit: int) -> int:
+        """How many of the texts in buffers have a vector at an exit."""
+        with self._lock:
+            return len(self._vectors.get(exit, {}))
+
     def vectors(self, exit: int, digests: Iterable[str]) -> dict[str, NDArray[np.float16]]:
         """Digest → float16 [dim], for those of `digests` that a buffer holds and that have a vector."""
         with self._lock:

@@ -69,6 +69,9 @@ class Settings:
     threads: int | None = _setting(
         None, "CPU threads of the encoder; default: half the cores", minimum=1, maximum=1024
     )
+    niceness: int = _setting(
+        5, "how far the encoder gives way to other programs: 0 not at all, 19 most", minimum=0, maximum=19
+    )
     first_exit: int | None = _setting(
         None, "cheap exit that covers a new workspace at once; default: the model's", minimum=0, maximum=512
     )

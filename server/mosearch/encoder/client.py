@@ -297,11 +297,12 @@ def connect(
     linger_seconds: float | None = None,
     start: bool = True,
     memory_mb: int | None = None,
+    niceness: int = 0,
 ) -> EncoderClient:
     """A client of the one host of this user, model and device, which is started if none is running.
 
-    `device`, `threads` (None: half the cores), `idle_seconds` (after which an unused host leaves) and
-    `memory_mb` (None: no limit) hold for a host that this call starts.  `linger_seconds` (None:
+    `device`, `threads` (None: half the cores), `idle_seconds` (after which an unused host leaves),
+    `memory_mb` (None: no limit) and `niceness` hold for a host that this call starts.  `linger_seconds` (None:
     `idle_seconds`) is how long the host is asked to stay after this client has left.  Raises ModelError for
     a model that is missing or damaged, HostError when there is no host: with `start` false because none is
     running, otherwise because none could start.
@@ -309,7 +310,9 @@ def connect(
     folder = find_model(model)
     info = describe(folder, load_config(folder))
     linger = float(idle_seconds if linger_seconds is None else linger_seconds)
-    spec = HostSpec(folder, info.fingerprint, device, threads, idle_seconds, linger, start, memory_mb)
+    spec = HostSpec(
+        folder, info.fingerprint, device, threads, idle_seconds, linger, start, memory_mb, niceness
+    )
     return EncoderClient(spec, info)
 
 

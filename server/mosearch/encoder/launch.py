@@ -48,6 +48,8 @@ class HostSpec:
     """Whether a host may be started; if not, only a running one is used."""
     memory_mb: int | None = None
     """Most memory for the host, or for a GPU that part of the GPU's which it uses."""
+    niceness: int = 0
+    """At least so far the host gives way to other processes, from 0 to 19."""
 
 
 def open_link(spec: HostSpec) -> tuple[Link, Welcome]:
@@ -141,8 +143,9 @@ def _start(file: Path, spec: HostSpec) -> tuple[Link, Welcome]:
 def _spawn(file: Path, spec: HostSpec, log: Path) -> subprocess.Popen[bytes]:
     arguments = ["--model", str(spec.folder), "--address", str(file)]
     arguments += ["--device", spec.device, "--idle-seconds", str(spec.idle_seconds)]
-    arguments += ["--started-by", str(os.getpid())]
+    arguments += ["--started-by", str(os.getpid()), "--niceness", str(spec.niceness)]
     if spec.threads is not None:
         arguments += ["--threads", str(spec.threads)]
-    # Threads of a matrix product that wait for each other must not spin: the cores are the editor's, too.
-    return ipc.spawn("mosearch.mose", arguments, file.parent, log, {"OMP_WAIT_POLICY": "PASSIVE"})
+    if spec.memory_mb is not None:
+        arguments += ["--memory-mb", str(spec.memory_mb)]
+    return ipc.spawn("mosearch.mose", arguments, file.parent, log, _ENVIRONMENT)

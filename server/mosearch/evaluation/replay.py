@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,11 @@ def _edit(path: str, before: str, after: str) -> Edit | None:
         return None
     language = parsing.language_of(path)
     known = {chunk.digest for chunk in parsing.parse(before.encode(), language, path).chunks}
-    for chunk in parsing.parse(after.encode(), language, path).chunks:
-        if chunk.symbol and chunk.digest not in known and chunk.parts == 1:
+    chunks = parsing.parse(after.encode(), language, path).chunks
+    copies = Counter(chunk.digest for chunk in chunks)
+    for chunk in chunks:
+        # Of copies in one file only one is shown, so nobody could say whether the other is found.
+        if chunk.symbol and chunk.digest not in known and chunk.parts == 1 and copies[chunk.digest] == 1:
             return Edit(path, before, after, chunk)
     return None
 

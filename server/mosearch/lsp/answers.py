@@ -74,6 +74,8 @@ def similar(asker: Asker, params: object) -> dict[str, Any]:
     path = to_path(request.uri)
     folder = _folder_of(asker.folders, path)
     home = folder.engine()
+    relative = path.relative_to(folder.root).as_posix()
+    folder.buffers.settle(relative)  # so that answers name places as the editor sees them
     text = None
     first, last = request.start_line, request.end_line
     document = asker.document(request.uri)
@@ -81,7 +83,6 @@ def similar(asker: Asker, params: object) -> dict[str, Any]:
         text = document.source
         lines = split_lines(text)
         first, last = newlines_before(lines, first), newlines_before(lines, last)
-    relative = path.relative_to(folder.root).as_posix()
     place = home.place(relative, first, last if request.is_range else None, text)
 
     def ask(engine: Engine, early: Early | None) -> SearchResult:

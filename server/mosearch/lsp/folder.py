@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 _DEBOUNCE_S = 0.2
 # Another process may be indexing the same folder; try again rather than give up.
 _RETRY_S = 2.0
+# What failed for want of a disk, a permission or an encoder is tried again, later each time.
+_LEAST_PAUSE_S = 1.0
+_MOST_PAUSE_S = 300.0
 # An editor that is closed leaves nothing running, but one that is only restarted finds its host.
 _LINGER_S = 1.0
 # A question asked while the encoder starts is answered by words.
@@ -100,8 +103,8 @@ class _Either:
 class Folder:
     """Opens the engine in the background, then re-indexes whenever `request_update` was called.
 
-    Settings are read again before each run, and a folder that could not be opened is tried again, so what
-    the user corrects takes effect.  With `watch`, it notices changed files itself, for a client that does
+    Settings are read again before each run, and what failed is tried again, so what the user corrects takes
+    effect.  With `watch`, it notices changed files itself, for a client that does
     not tell.
     """
 
@@ -188,16 +191,19 @@ class Folder:
             self._close()
 
     def _keep_fresh(self) -> None:
+        pause: float | None = None
         while True:
-            self._wanted.wait()
+            self._wanted.wait(pause)
             if self._stopping.is_set():
                 return
             self._wanted.clear()
             self._cancelled.clear()
             engine = self._current_engine()
             self._have_tried()
+            is_done = engine is not None and self._update(engine)
+            pause = None if is_done else min(2 * (pause or _LEAST_PAUSE_S), _MOST_PAUSE_S)
             if engine is not None:
-                self._update(engine)
+                self.buffers.embed_soon()
                 self._go_on(engine)
             self._stopping.wait(_DEBOUNCE_S)
 
@@ -257,7 +263,8 @@ class Folder:
             self._listener.changed(self)
         self._listener.complain(self, str(trouble))
 
-    def _update(self, engine: Engine) -> None:
+    def _update(self, engine: Engine) -> bool:
+        """Whether nothing is left to try again without a change of files."""
         self._listener.begin(self)
         self._meter = Meter()
         self._become(State("indexing", warning=self.state.warning))
@@ -270,7 +277,7 @@ class Folder:
             self._wanted.set()
         except CancelledError:
             state = State("cancelled", warning=self.state.warning)
-        except Exception as error:  # whatever went wrong this time, the next change is another chance
+        except Exception as error:  # whatever went wrong this time, it is tried again
             trouble = _named(error, f"{self.root} could not be indexed")
             state = State("ready", warning=str(trouble))
         finally:
@@ -278,6 +285,7 @@ class Folder:
             self._become(state)
         if state.warning:
             self._listener.complain(self, state.warning)
+        return not state.warning
 
     def _bring_up_to_date(self, engine: Engine) -> IndexReport:
         """Down to the index exit; what changes meanwhile is read as soon as the cheapest exit covers all."""

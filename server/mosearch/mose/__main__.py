@@ -23,6 +23,7 @@ _WATCH_SECONDS = 0.5
 def main() -> int:
     options = _options()
     begin(_log)
+    _give_way(options.niceness)
     admitted = threading.Event()
     if options.started_by is not None:
         _leave_with(options.started_by, admitted)
@@ -65,6 +66,16 @@ def _leave_with(process: int, admitted: threading.Event) -> None:
     threading.Thread(target=watch, name="starter", daemon=True).start()
 
 
+def _give_way(niceness: int) -> None:
+    """Let other processes go first; whoever is started by one that gives way further, does so, too."""
+    if sys.platform == "win32":
+        psutil.Process().nice(
+            psutil.BELOW_NORMAL_PRIORITY_CLASS if niceness else psutil.NORMAL_PRIORITY_CLASS
+        )
+    else:
+        os.setpriority(os.PRIO_PROCESS, 0, max(niceness, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
 def default_threads() -> int:
     """Half the cores that this process may use, and at least one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -78,6 +89,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, help="for computing; half the cores by default")
     parser.add_argument("--memory-mb", type=int, help="most memory to use; no limit by default")
+    parser.add_argument("--niceness", type=int, default=0, help="from 0 to 19; how far to give way to others")
     parser.add_argument("--idle-seconds", type=float, default=600, help="leave when unused for that long")
     parser.add_argument("--started-by", type=int, help="process to leave with if it dies before it connects")
     parser.add_argument(
