@@ -302,10 +302,10 @@ def connect(
     """A client of the one host of this user, model and device, which is started if none is running.
 
     `device`, `threads` (None: half the cores), `idle_seconds` (after which an unused host leaves),
-    `memory_mb` (None: no limit) and `niceness` hold for a host that this call starts.  `linger_seconds` (None:
-    `idle_seconds`) is how long the host is asked to stay after this client has left.  Raises ModelError for
-    a model that is missing or damaged, HostError when there is no host: with `start` false because none is
-    running, otherwise because none could start.
+    `memory_mb` (None: no limit) and `niceness` hold for a host that this call starts.  `linger_seconds`
+    (None: `idle_seconds`) is how long the host is asked to stay after this client has left.  Raises
+    ModelError for a model that is missing or damaged, HostError when there is no host: with `start` false
+    because none is running, otherwise because none could start.
     """
     folder = find_model(model)
     info = describe(folder, load_config(folder))
