@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -38,10 +37,10 @@ from mosearch.encoder.protocol import (
 from mosearch.errors import HostError
 from mosearch.ipc import Address, read_address, write_address
 from mosearch.types import Priority
+from other_user import as_nobody, needs_root
 
 FRAMES = int(os.environ.get("FUZZ_FRAMES", "800"))
 FAULTS = int(os.environ.get("FAULTS", "2"))
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -106,32 +105,7 @@ def test_noise_neither_ends_the_host_nor_fills_its_memory(
     assert peak_mb(pid) - before <= MAX_FRAME_BYTES >> 20
 
 
-def as_nobody(action: Callable[[], object]) -> str:
-    """The name of the exception that `action` raises for another user; empty if it succeeds."""
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Forking beside threads is fine for what follows.
-        child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-            action()
-            name = ""
-        except BaseException as error:
-            name = type(error).__name__
-        os.write(writing, name.encode())
-        os._exit(0)
-    os.close(writing)
-    os.waitpid(child, 0)
-    with os.fdopen(reading) as pipe:
-        return pipe.read()
-
-
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user"
-)
+@needs_root
 def test_another_user_can_neither_connect_nor_read(
     tiny_model: Path, private_runtime: Path, client: EncoderClient
 ) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from mosearch.evaluation.scale import Size, exponent, measure_sizes
+from mosearch.evaluation.watching import Samples
+
+_MOMENTS = 12
 
 
 @click.group("bench")
@@ -90,17 +94,70 @@ def live(
     root: Path, revision: str, edits: int, changed: int, index_seconds: int, json_file: Path | None
 ) -> None:
     """Real edits and checkouts through a real language server: how soon they are found, what it costs."""
-    from mosearch.evaluation.live import measure
+    from mosearch.evaluation.live import Report, measure
 
-    report = measure(root, revision, edits, changed, index_seconds, lambda stage: click.echo(stage, err=True))
-    if json_file is not None:
-        json_file.write_text(json.dumps(asdict(report), indent=1) + "\n")
+    def save(report: Report) -> None:
+        if json_file is not None:
+            json_file.write_text(json.dumps(asdict(report), indent=1) + "\n")
+
+    report = measure(root, revision, edits, changed, index_seconds, _tell, save)
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     table.add_column("", justify="right")
     for section, figures in report.sections.items():
         table.add_row(section, "", style="bold")
         for name, value in figures.items():
-            whole = isinstance(value, int) or float(value).is_integer()
-            table.add_row(f"  {name}", f"{value:,.0f}" if whole else f"{value:,.2f}")
+            table.add_row(f"  {name}", _figure(value))
     Console(width=100).print(table)
+    _print_samples(report.samples)
+
+
+def _tell(stage: str) -> None:
+    click.echo(stage, err=True)
+
+
+def _figure(value: float) -> str:
+    whole = isinstance(value, int) or float(value).is_integer()
+    return f"{value:,.0f}" if whole else f"{value:,.2f}"
+
+
+def _print_samples(samples: Samples) -> None:
+    """Cores busy and memory of each process over time, at a dozen moments of the first index."""
+    table = Table(box=None, pad_edge=False, title="While the first index is built", title_justify="left")
+    for column in ("process", "after s", "cores busy", "MB"):
+        table.add_column(column, justify="left" if column == "process" else "right")
+    for name, rows in samples.items():
+        for start in range(0, len(rows), step := max(1, -(-len(rows) // _MOMENTS))):
+            part = rows[start : start + step]
+            cores = fmean(busy for _, busy, _ in part)
+            table.add_row(
+                name, f"{part[-1][0]:.1f}", f"{cores:.2f}", f"{max(size for _, _, size in part):.0f}"
+            )
+    Console(width=100).print(table)
+
+
+@bench_group.command("day")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    help="A git repository with a history, bare or not; it is cloned, not touched.",
+)
+@click.option("--edits", type=click.IntRange(1), default=10_000, show_default=True)
+@click.option("--checkouts", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--restarts", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all here.")
+def day(root: Path, edits: int, checkouts: int, restarts: int, json_file: Path | None) -> None:
+    """A day of work in an editor: what disk, files and memory grow to, against a fresh index."""
+    from mosearch.evaluation.day import COLUMNS, Plan, live_through
+
+    table = Table(*COLUMNS, box=None, pad_edge=False)
+    moments = []
+    for moment in live_through(root, Plan(edits, checkouts, restarts), _tell):
+        moments.append(moment)
+        row = [moment.name, *(_figure(round(value, 1)) for value in moment.figures)]
+        _tell("  ".join(row))
+        table.add_row(*row)
+        if json_file is not None:
+            json_file.write_text(json.dumps([asdict(one) for one in moments], indent=1) + "\n")
+    Console(width=120).print(table)

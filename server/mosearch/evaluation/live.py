@@ -5,35 +5,30 @@ Everything goes through standard input and output, as an editor would do it.
 
 from __future__ import annotations
 
-import os
 import queue
 import re
-import shutil
-import tempfile
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from mosearch import encoder, parsing, workspace
 from mosearch.engine import Engine
 from mosearch.evaluation.replay import Edit, History
-from mosearch.evaluation.session import Session, SessionError
+from mosearch.evaluation.session import Session
+from mosearch.evaluation.watching import Samples, is_settled, private_folders, sampled, settle
 from mosearch.settings import load_settings
 
 DEBOUNCE_MS = 50.0
 """What the server waits for after the last key."""
 _POLL_SECONDS = 0.005
 _ASK_SECONDS = 0.05
-_SAMPLE_SECONDS = 0.5
 _EDIT_SECONDS = 30.0
 _QUERY_CHARACTERS = 1_000
 _MOST_CHUNKS = 500
@@ -50,8 +45,8 @@ class Report:
     """Figures by section; milliseconds, seconds, MB and counts as their names say."""
 
     sections: dict[str, Figures] = field(default_factory=dict)
-    samples: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
-    """Process → (seconds since the start, cores busy, MB resident) while the first index was built."""
+    samples: Samples = field(default_factory=dict)
+    """While the first index was built."""
 
 
 def measure(
@@ -61,42 +56,47 @@ def measure(
     changed_files: int,
     index_seconds: float,
     tell: Callable[[str], None],
+    save: Callable[[Report], None],
 ) -> Report:
-    """Run all sections in private folders, which are removed afterwards."""
+    """Run all sections in private folders, which are removed afterwards; `save` what is there after each."""
     report = Report()
-    with _private_folders() as folder:
+    with private_folders() as folder:
         history = History(repository, folder / "work", revision)
         options: dict[str, object] = {"deepen": False}
         with Session(history.root, options) as session:
             tell(f"{history.files():,} files checked out; first index")
             report.sections["while the first index is built"] = _first_index(session, report, index_seconds)
+            save(report)
             tell("edits")
             replayed = list(islice(history.edits(), edits))
             report.sections["edit to searchable"] = _edits(session, replayed)
+            save(report)
             tell("checkout")
             beside = History(repository, folder / "beside", revision)
             report.sections["checkout"] = _checkout(session, history, beside, changed_files)
+            save(report)
         tell("cancel")
         with Session(history.root, {**options, "rerank_budget_ms": 60_000}) as session:
-            _settle(session)
+            settle(session)
             report.sections["cancelled query"] = _cancel(session, [edit.after for edit in replayed])
+            save(report)
     return report
 
 
 def _first_index(session: Session, report: Report, most_seconds: float) -> Figures:
     """Ask again and again while texts are being embedded."""
     times: dict[str, list[float]] = defaultdict(list)
-    with _sampled(session) as samples:
+    with sampled(session) as samples:
         start = time.monotonic()
         while time.monotonic() - start < most_seconds:
             times["status"].append(session.ask("mosearch/status", None).seconds)
             times["search"].append(session.ask("mosearch/search", {"query": _QUESTION}).seconds)
-            if _is_settled(session.status()):
+            if is_settled(session.status()):
                 break
             time.sleep(_ASK_SECONDS)
         seconds = time.monotonic() - start
     report.samples = samples
-    status = _settle(session)
+    status = settle(session)
     figures: Figures = {"seconds": seconds, "files": status["files"], "chunks": status["chunks"]}
     for name, values in times.items():
         figures |= _spread(f"{name} ms", values, (50, 99))
@@ -176,7 +176,7 @@ def _checkout(session: Session, history: History, beside: History, changed_files
         start = time.monotonic()
         history.checkout(commit)
         switched = time.monotonic()
-        status = _settle(session, {"chunks": sum(expected.values()), "pending": 0})
+        status = settle(session, {"chunks": sum(expected.values()), "pending": 0})
         figures[f"{name}: git itself, s"] = switched - start
         figures[f"{name}: consistent after, s"] = time.monotonic() - switched
         figures[f"{name}: chunks"] = status["chunks"]
@@ -229,23 +229,6 @@ def _digests(root: Path) -> Mapping[str, int]:
     return found
 
 
-def _settle(
-    session: Session, expected: Mapping[str, int] | None = None, seconds: float = 3600
-) -> dict[str, Any]:
-    """The status, once nothing is left to do and it shows what is expected.  Raises `SessionError`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        status = session.status()
-        if _is_settled(status) and all(status[name] == count for name, count in (expected or {}).items()):
-            return status
-        time.sleep(0.05)
-    raise SessionError(f"the index did not come to {expected} in {seconds:g} s, but to {session.status()}")
-
-
-def _is_settled(status: Mapping[str, Any]) -> bool:
-    return status.get("state") == "ready" and bool(status.get("files")) and not status.get("pending")
-
-
 def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -263,62 +246,3 @@ def _spread(name: str, seconds: list[float], percentiles: tuple[int, ...]) -> Fi
         f"{name} {label.get(rank, f'p{rank}')}": float(np.percentile(seconds, rank)) * 1000
         for rank in percentiles
     }
-
-
-@contextmanager
-def _sampled(session: Session) -> Iterator[dict[str, list[tuple[float, float, float]]]]:
-    """CPU and memory of the server and of the encoder host, twice a second."""
-    samples: dict[str, list[tuple[float, float, float]]] = {"server": [], "host": []}
-    stopping = threading.Event()
-
-    def watch() -> None:
-        start = time.monotonic()
-        server = psutil.Process(session.process.pid)
-        host: psutil.Process | None = None
-        while not stopping.wait(_SAMPLE_SECONDS):
-            host = host if host is not None and host.is_running() else _host()
-            for name, process in (("server", server), ("host", host)):
-                with suppress(psutil.Error):
-                    if process is not None:
-                        cores = process.cpu_percent() / 100
-                        samples[name].append(
-                            (time.monotonic() - start, cores, process.memory_info().rss / 2**20)
-                        )
-
-    thread = threading.Thread(target=watch, name="sampler", daemon=True)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        stopping.set()
-        thread.join()
-        for name in [name for name, rows in samples.items() if not rows]:
-            del samples[name]
-
-
-def _host() -> psutil.Process | None:
-    runtime = os.environ["MOSEARCH_RUNTIME_DIR"]
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if "mosearch.mose" in command and any(part.startswith(runtime) for part in command):
-            return process
-    return None
-
-
-@contextmanager
-def _private_folders() -> Iterator[Path]:
-    """Nothing of the user's is read or touched, but for the setting of the model."""
-    # A socket's path must be short: no long TMPDIR.
-    folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp" if Path("/tmp").is_dir() else None))
-    names = {"MOSEARCH_CACHE_DIR": "cache", "MOSEARCH_RUNTIME_DIR": "run", "MOSEARCH_CONFIG_DIR": "config"}
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update({name: str(folder / value) for name, value in names.items()})
-    (folder / "run").mkdir(mode=0o700)
-    try:
-        yield folder
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
-        shutil.rmtree(folder, ignore_errors=True)

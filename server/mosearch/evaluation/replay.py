@@ -38,6 +38,14 @@ class History:
     def checkout(self, revision: str) -> None:
         self._git("checkout", "-q", "--detach", "--force", revision)
 
+    def ancestors(self, count: int) -> list[str]:
+        """The commits before this one, this one included, nearest first."""
+        return self._git("rev-list", "--first-parent", "-n", str(count), "HEAD").split()
+
+    def clean(self) -> None:
+        """Remove what git does not track."""
+        self._git("clean", "-q", "-f", "-d")
+
     def commit(self) -> str:
         return self._git("rev-parse", "HEAD").strip()
 
@@ -46,7 +54,7 @@ class History:
 
     def far_commit(self, files: int) -> tuple[str, int]:
         """The nearest ancestor that differs in at least so many files (the first one, if none does)."""
-        commits = self._git("rev-list", "--first-parent", "-n", str(_MOST_COMMITS), "HEAD").split()
+        commits = self.ancestors(_MOST_COMMITS)
         low, high = 0, len(commits) - 1
         while low < high:  # not quite monotonous, but near enough
             middle = (low + high) // 2
