@@ -252,6 +252,7 @@ class Engine:
                 progress,
                 cancel,
                 digest_language=self.model.reads_language,
+                rules=rules,
             )
             self.store.note_sync()
         new = set(done.digests)

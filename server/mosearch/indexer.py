@@ -55,14 +55,16 @@ def reconcile(
     cancel: Cancel,
     *,
     digest_language: bool = False,
+    rules: workspace.IgnoreRules | None = None,
 ) -> Reconciled:
     """Make the store's files and chunks equal to what is on disk; `digest_language` as for `parsing.parse`.
 
-    The caller holds the store's writer lock.  Raises `StoreError`, `CancelledError`, `RootError`.
+    `rules` are those of now, if the caller has read them.  The caller holds the store's writer lock.
+    Raises `StoreError`, `CancelledError`, `RootError`.
     """
     progress("scan", 0, 0)
     workspace.resolve_root(root)  # a root that is gone is an error, not a folder without files
-    scanned = workspace.scan(root, max_file_bytes=max_file_bytes)
+    scanned = workspace.scan(root, max_file_bytes=max_file_bytes, rules=rules)
     result = Reconciled()
     known = store.files()
     present = {stat.path for stat in scanned.files} | {skip.path for skip in scanned.skipped}

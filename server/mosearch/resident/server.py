@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 import socket
 import threading
@@ -138,7 +139,8 @@ class Resident:
             self._running += 1
         try:
             greeting = lines.receive()
-            if greeting.get("token") != self._address.token:
+            token = str(greeting.get("token")).encode("utf-8", "surrogatepass")
+            if not hmac.compare_digest(token, self._address.token.encode()):
                 return
             if greeting.get("leave"):
                 self._asked_to_leave = self._gives_way
