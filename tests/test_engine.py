@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mosearch import encoder, workspace
+from mosearch import encoder, ranking, workspace
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError, EncoderError, HostError, QueryError, RootError, SettingsError
 from mosearch.settings import load_settings
@@ -137,6 +137,39 @@ def test_a_copy_elsewhere_is_similar_with_score_one(
     hit = engine.similar(engine.place("src/store.go", 4), True, 5).hits[0]
     assert (hit.path, hit.chunk.symbol) == ("src/copy.go", "Checksum")
     assert hit.score == pytest.approx(1.0, abs=2e-3)
+
+
+def test_a_long_function_is_like_what_one_of_its_parts_is_like(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    def lines(word: str) -> str:
+        return "".join(f"    {word}_{n} = compute_{word}({n}, {word}_{n - 1})\n" for n in range(1, 30))
+
+    (root / "long.py").write_text(f"def both():\n{lines('alpha')}\n{lines('omega')}    return omega_29\n")
+    (root / "late.py").write_text(f"def late():\n{lines('omega')}    return omega_29\n")
+    engine = open_engine(root)
+    engine.update()
+    place = engine.place("long.py", 2)
+    assert place.chunk.parts > 1
+    assert "omega" not in place.chunk.text
+    assert engine.similar(place, True, 1).hits[0].path == "late.py"
+
+
+def test_nothing_similar_is_an_answer(
+    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    never = ranking.Likeness(base=-30, cosine=0, words=0, shape=0, length=0, foreign=0)
+    monkeypatch.setattr(ranking, "FITTED", {engine.model.name: {0: never, 1: never, 2: never}})
+    place = engine.place("src/store.go", 4)
+    assert engine.similar(place, True, 5).hits == ()
+    everything = engine.similar(place, True, 5, everything=True).hits
+    assert everything
+    assert all(hit.score < ranking.SIMILAR for hit in everything)
+    (root / "copy.go").write_bytes((root / "src/store.go").read_bytes())
+    engine.update()
+    assert [hit.score for hit in engine.similar(place, True, 5).hits] == [1.0]
 
 
 def test_similar_reads_the_text_an_editor_shows(root: Path, open_engine: Callable[[Path], Engine]) -> None:

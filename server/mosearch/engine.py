@@ -33,7 +33,7 @@ from mosearch.pace import Pace
 from mosearch.places import selection
 from mosearch.progress import Cancel, Progress, no_progress
 from mosearch.ranking import Pool
-from mosearch.searcher import Early, Searcher, neighbours
+from mosearch.searcher import Early, Searcher, neighbours, other_parts
 from mosearch.settings import Settings, cache_dir
 from mosearch.status import Activities, Activity, Status, StatusFeed
 from mosearch.store import Coverage, Store
@@ -55,6 +55,8 @@ _COVERAGE_S = 1.0
 # Each write of vectors leaves a fragment that every question reads: merged now and then.
 _UNMERGED_TEXTS = 8_000
 _MAINTENANCE_POLL_S = 0.1
+# Of a long body so many parts are compared beside the one that was pointed at.
+_MOST_OTHER_PARTS = 5
 
 # Chunks and terms of another version are never mixed with ours: they lie in a folder beside.
 _CONTENT_VERSION = f"chunks{parsing.CHUNKING_VERSION}-terms{ranking.TERMS_VERSION}"
@@ -400,15 +402,21 @@ class Engine:
         filters: Filters | None = None,
         *,
         rerank: bool = True,
+        everything: bool = False,
         early: Early | None = None,
         cancel: threading.Event | None = None,
     ) -> SearchResult:
         """Code like that at `place`, without the place itself if it is `here`, in this workspace.
 
-        `early` and `cancel` are as for `search`.  Raises `StoreError`, `CancelledError`.
+        What is probably not similar is left out unless `everything` is wanted.  `early` and `cancel` are as
+        for `search`.  Raises `QueryError`, `StoreError`, `CancelledError`.
         """
+        parts = self._parts(place) if here else [place]
+        wanted = filters or Filters()
         return self._answer(
-            lambda searcher: searcher.similar(place, here, limit, filters or Filters(), rerank=rerank),
+            lambda searcher: searcher.similar(
+                parts, here, limit, wanted, rerank=rerank, everything=everything
+            ),
             rerank,
             early,
             cancel,
@@ -472,6 +480,12 @@ class Engine:
         self._coverage = None
         self._feed.changed()
 
+    def _parts(self, place: StoredChunk) -> list[StoredChunk]:
+        """The place, and the other parts of a long body that it is a part of."""
+        if place.chunk.parts == 1 or place.path not in self.store.files():
+            return [place]
+        return [place, *other_parts(place, self._stored_chunks(place.path))[:_MOST_OTHER_PARTS]]
+
     def _stored_chunks(self, path: str) -> list[StoredChunk]:
         record = self.store.files().get(path)
         if record is None or record.skip_reason:
@@ -495,6 +509,7 @@ class Engine:
             plan=plan(coverage, exits, self.overlay),
             rerank_exit=self.rerank_exit,
             rerank_budget_ms=self.settings.rerank_budget_ms,
+            likeness=ranking.FITTED.get(self.model.name, {}),
             early=early,
             cancel=cancel,
         )

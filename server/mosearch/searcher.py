@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from mosearch import ranking
 from mosearch.candidates import Index, Plan, Vectors
 from mosearch.encoder import EncoderClient
 from mosearch.errors import CancelledError, EncoderError, QueryError, StoreError
-from mosearch.ranking import Candidate, Pool, Weights
+from mosearch.ranking import Candidate, Likeness, Pool, Weights
 from mosearch.types import (
     Chunk,
     Filters,
@@ -55,6 +55,8 @@ class Searcher:
     rerank_exit: int
     rerank_budget_ms: int
     weights: Weights = field(default_factory=Weights)
+    likeness: Mapping[int, Likeness] = field(default_factory=dict)
+    """What makes a probability of a cosine similarity, by exit; empty when nobody has fitted it."""
     early: Early | None = None
     cancel: threading.Event | None = None
 
@@ -80,30 +82,55 @@ class Searcher:
         return self._deepened(pool, ranking.rank(pool, self.weights), vectors) if rerank else pool
 
     def similar(
-        self, place: StoredChunk, here: bool, limit: int, filters: Filters, *, rerank: bool
+        self,
+        parts: Sequence[StoredChunk],
+        here: bool,
+        limit: int,
+        filters: Filters,
+        *,
+        rerank: bool,
+        everything: bool,
     ) -> SearchResult:
-        """Code that does what the code of `place` does, best first.
+        """Code that does what the code of `parts` does, best first; a long function counts by its best part.
 
         If the place is `here`, in this workspace, neither it nor what encloses it is a hit.  Scores are
-        cosine similarities, except when there is no encoder and words have to do.
+        probabilities, and what is not similar is no hit unless `everything` is wanted; without weights for
+        the model they are cosine similarities, without an encoder words have to do.
         Raises `StoreError`.
         """
         clock = _Clock()
-        vectors, warning = self._encode_code(place.chunk, rerank=rerank)
+        asked = [_Asked(part, *self._encode_code(part.chunk, rerank=rerank)) for part in parts]
+        vectors, warning = asked[0].vectors, asked[0].warning
         clock.lap("encode")
-        count = _candidates(limit)
-        found = self._dense(vectors, count, filters)
-        if not vectors:
-            terms = tuple(dict.fromkeys(ranking.terms_of_text(place.chunk.text)))[:_LEXICAL_TERMS]
-            found = [Candidate(stored, score) for stored, score in self._lexical(terms, count, filters)]
+        for each in asked:
+            each.found = [
+                item
+                for item in self._alike(each, _candidates(limit), filters)
+                if not (here and any(_same_place(item.stored, part) for part in parts))
+            ]
         clock.lap("candidates")
-        candidates = [item for item in found if not (here and _same_place(item.stored, place))]
+        ranked = self._by_best_part(asked, everything)
         if rerank:
-            shallow = candidates
+            shallow = ranked
             self._tell(lambda: ranking.select_places(shallow, limit), vectors, clock, warning)
-            candidates = self._rescore(candidates, vectors)
+            for each in asked:
+                each.found = self._rescore(each.found, each.vectors, len(asked))
+            ranked = self._by_best_part(asked, everything)
             clock.lap("rerank")
-        return self._result(ranking.select_places(candidates, limit), vectors, clock, warning)
+        return self._result(ranking.select_places(ranked, limit), vectors, clock, warning)
+
+    def _alike(self, asked: _Asked, count: int, filters: Filters) -> list[Candidate]:
+        if asked.vectors:
+            return self._dense(asked.vectors, count, filters)
+        terms = tuple(dict.fromkeys(ranking.terms_of_text(asked.part.chunk.text)))[:_LEXICAL_TERMS]
+        return [Candidate(stored, score) for stored, score in self._lexical(terms, count, filters)]
+
+    def _by_best_part(self, asked: Sequence[_Asked], everything: bool) -> list[Candidate]:
+        exits = {item.exit for each in asked for item in each.found}
+        if not exits <= set(self.likeness):
+            return _best([each.found for each in asked])
+        ranked = _best([ranking.by_likeness(each.part.chunk, each.found, self.likeness) for each in asked])
+        return [item for item in ranked if everything or item.score >= ranking.SIMILAR]
 
     def _gather(
         self, text: str, count: int, filters: Filters, clock: _Clock, *, rerank: bool
@@ -192,29 +219,31 @@ class Searcher:
         deep = self._deep_scores(ranked[:_RERANKED], vectors)
         return ranking.deepened_pool(pool, deep, self.rerank_exit)
 
-    def _rescore(self, candidates: list[Candidate], vectors: Vectors) -> list[Candidate]:
+    def _rescore(self, candidates: list[Candidate], vectors: Vectors, askers: int) -> list[Candidate]:
         """For code → code the deeper similarity simply takes the place of the shallow one."""
         head, tail = candidates[:_RERANKED], candidates[_RERANKED:]
-        return ranking.deepened(head, self._deep_scores(head, vectors), self.rerank_exit) + tail
+        return ranking.deepened(head, self._deep_scores(head, vectors, askers), self.rerank_exit) + tail
 
-    def _deep_scores(self, candidates: Sequence[Candidate], vectors: Vectors) -> dict[str, float]:
-        """Digest → similarity at the re-ranking exit, as far as the time budget allows."""
+    def _deep_scores(
+        self, candidates: Sequence[Candidate], vectors: Vectors, askers: int = 1
+    ) -> dict[str, float]:
+        """Digest → similarity at the re-ranking exit, as far as one asker's share of the time allows."""
         if self._is_final or self.rerank_exit not in vectors or not candidates:
             return {}
         query = vectors[self.rerank_exit]
         texts = {item.stored.chunk.digest: item.stored.chunk for item in candidates}
         known = self.index.similarities(self.rerank_exit, query, texts)
         direction = query.astype(np.float32)
-        computed = self._compute([chunk for digest, chunk in texts.items() if digest not in known])
+        computed = self._compute([chunk for digest, chunk in texts.items() if digest not in known], askers)
         return known | {
             digest: float(vector.astype(np.float32) @ direction) for digest, vector in computed.items()
         }
 
-    def _compute(self, chunks: Sequence[Chunk]) -> dict[str, NDArray[np.float16]]:
+    def _compute(self, chunks: Sequence[Chunk], askers: int) -> dict[str, NDArray[np.float16]]:
         """Embed at the re-ranking exit until the time budget is spent, best candidates first; keep them."""
         if self.encoder is None:
             return {}
-        deadline = time.monotonic() + self.rerank_budget_ms / 1000
+        deadline = time.monotonic() + self.rerank_budget_ms / 1000 / askers
         computed: dict[str, NDArray[np.float16]] = {}
         for start in range(0, len(chunks), _RERANK_BATCH):
             if time.monotonic() >= deadline:
@@ -250,6 +279,27 @@ class Searcher:
             )
 
 
+@dataclass(slots=True)
+class _Asked:
+    """One part of the code that others shall be like."""
+
+    part: StoredChunk
+    vectors: Vectors
+    warning: str
+    found: list[Candidate] = field(default_factory=list)
+
+
+def _best(lists: Sequence[list[Candidate]]) -> list[Candidate]:
+    """All candidates, each with the best score of any list, best first."""
+    if len(lists) == 1:
+        return lists[0]
+    best: dict[tuple[int, int, int], Candidate] = {}
+    for item in (item for found in lists for item in found):
+        if item.key not in best or best[item.key].score < item.score:
+            best[item.key] = item
+    return sorted(best.values(), key=lambda item: -item.score)
+
+
 def neighbours(
     index: Index, exit: int, place: StoredChunk, least: float, limit: int, filters: Filters
 ) -> tuple[Hit, ...]:
@@ -267,6 +317,18 @@ def neighbours(
     found = index.nearest(Plan(exit), {exit: known[digest]}, 2 * limit, filters)
     alike = [item for item in found if item.score >= least and not _same_place(item.stored, place)]
     return _hits(ranking.select_places(alike, limit))
+
+
+def other_parts(place: StoredChunk, stored: Sequence[StoredChunk]) -> list[StoredChunk]:
+    """The parts of the symbol of `place` but its own, among the chunks of its file."""
+    runs: list[list[StoredChunk]] = []
+    for each in stored:  # by where they start, so overloads follow one another
+        if _name(each) == _name(place) and each.chunk.parts == place.chunk.parts:
+            if each.chunk.part == 0 or not runs:
+                runs.append([])
+            runs[-1].append(each)
+    own = [run for run in runs if any(each.chunk.digest == place.chunk.digest for each in run)]
+    return [each for run in own[:1] for each in run if each.chunk.part != place.chunk.part]
 
 
 def _candidates(limit: int) -> int:

@@ -116,9 +116,11 @@ def search(
 
 @_group.command()
 @click.argument("place", metavar="PATH:LINE | -")
+@click.option("--all", "everything", is_flag=True, help="What is probably not similar, too.")
 @_search_options
 def similar(
     place: str,
+    everything: bool,
     root: Path,
     as_json: bool,
     limit: int | None,
@@ -133,7 +135,14 @@ def similar(
     else:
         path, line = _parse_place(place, root.resolve())
         asked = {"path": path, "line": line}
-    request = Request(**asked, limit=limit, languages=languages, path_globs=paths, rerank=not no_rerank)
+    request = Request(
+        **asked,
+        limit=limit,
+        languages=languages,
+        path_globs=paths,
+        rerank=not no_rerank,
+        everything=everything,
+    )
     _answer(root, request, as_json)
 
 

@@ -28,6 +28,7 @@ from mosearch.evaluation.repositories import (
     measure,
     read_repositories,
 )
+from mosearch.evaluation.similar_cli import similar_command
 from mosearch.evaluation.tasks import Task, data_folder, development_tasks, held_out_tasks
 from mosearch.evaluation.tune_cli import ablate_command, tune_command
 from mosearch.mose import load, load_model
@@ -44,6 +45,7 @@ def eval_group() -> None:
 eval_group.add_command(tune_command)
 eval_group.add_command(ablate_command)
 eval_group.add_command(history_command)
+eval_group.add_command(similar_command)
 
 
 @eval_group.command("model")

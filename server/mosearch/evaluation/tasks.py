@@ -77,6 +77,30 @@ def held_out_tasks(file: Path) -> list[Task]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """One task solved in one language, its function's name masked."""
+
+    task: str
+    language: str
+    masked: str
+
+
+def solutions(folder: Path, tasks: int) -> list[Solution]:
+    """The solutions of so many tasks of MBXP and of HumanEval-X, half of them each.  Raises UsageError."""
+    found = []
+    for name in ("mbxp", "humaneval_x"):
+        documents = _lines(folder / name / "corpus.jsonl")
+        names = _function_names(documents)
+        chosen = set(sorted({str(row["task"]) for row in documents})[: tasks // 2])
+        found += [
+            Solution(f"{name} {row['task']}", row["lang"], mask_functions(row["code"], names[row["task"]]))
+            for row in documents
+            if str(row["task"]) in chosen
+        ]
+    return found
+
+
 def _cosqa(folder: Path) -> Task:
     documents = _lines(folder / "corpus.jsonl")
     place = {row["id"]: number for number, row in enumerate(documents)}

@@ -92,6 +92,7 @@ def similar(asker: Asker, params: object) -> dict[str, Any]:
             request.limit,
             request.filters,
             rerank=request.rerank,
+            everything=request.everything,
             early=early,
             cancel=asker.cancel,
         )

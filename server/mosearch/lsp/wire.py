@@ -45,6 +45,7 @@ class SimilarRequest:
     limit: int
     filters: Filters
     rerank: bool
+    everything: bool
 
 
 def read_search(params: object, settings: Settings) -> SearchRequest:
@@ -85,7 +86,8 @@ def read_similar(params: object, settings: Settings) -> SimilarRequest:
     if last < first:
         raise QueryError(f"`range` ends (line {last}) before it starts (line {first}).")
     limit, rerank = _limit(values, settings), _rerank(values, settings)
-    return SimilarRequest(uri, first, last, is_range, limit, _filters(values), rerank)
+    everything = values.get("all") is True
+    return SimilarRequest(uri, first, last, is_range, limit, _filters(values), rerank, everything)
 
 
 def hit_to_json(location: lsp.Location, hit: Hit) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from mosearch.ranking.candidate import Candidate
 from mosearch.ranking.depth import deepened
+from mosearch.ranking.likeness import FITTED, SIMILAR, Likeness, by_likeness
 from mosearch.ranking.nearby import SAMPLE, merged, scores_beside
 from mosearch.ranking.pool import Pool, deepened_pool, gather
 from mosearch.ranking.query import Query, parse_query
@@ -12,12 +13,16 @@ from mosearch.ranking.weights import Weights
 
 __all__ = [
     "FIELD_BOOSTS",
+    "FITTED",
     "SAMPLE",
+    "SIMILAR",
     "TERMS_VERSION",
     "Candidate",
+    "Likeness",
     "Pool",
     "Query",
     "Weights",
+    "by_likeness",
     "deepened",
     "deepened_pool",
     "gather",

@@ -29,6 +29,8 @@ class Request:
     languages: tuple[str, ...] = ()
     path_globs: tuple[str, ...] = ()
     rerank: bool = True
+    everything: bool = False
+    """For code and places: what is probably not similar, too."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -64,7 +66,14 @@ def answer(engine: Engine, request: Request, progress: Progress, cancel: Cancel)
         result = engine.search(request.query, limit, _filters(request), rerank=rerank)
     else:
         place = _place(engine, request)
-        result = engine.similar(place, request.path is not None, limit, _filters(request), rerank=rerank)
+        result = engine.similar(
+            place,
+            request.path is not None,
+            limit,
+            _filters(request),
+            rerank=rerank,
+            everything=request.everything,
+        )
     return result_json(result, report)
 
 
