@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -288,6 +289,36 @@ def test_a_failure_nobody_foresaw_does_not_end_the_folder(
     assert "by accident" in runs.failed[0]
     folder.request_update()
     _until(lambda: runs.ended[-1] is not None, 30)
+    folder.stop()
+
+
+class _Held(_Runs):
+    """A listener that keeps a run of indexing from going on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def report(self, folder: Folder, stage: str, done: int, total: int) -> None:  # noqa: ARG002
+        self.reached.set()
+        self.go_on.wait(30)
+
+
+def test_settings_count_while_a_folder_is_indexed(root: Path, use_tiny_model: Path) -> None:
+    held = _Held()
+    folder = Folder(root, [("the editor", {"limit": 3})], held, watch=False)
+    folder.start()
+    assert held.reached.wait(30)
+    assert folder.engine().settings.limit == 3
+    folder.configure([("the editor", {"limit": 4, "rerank_exit": 1})])
+    assert folder.engine().settings.limit == 4
+    folder.configure([("the editor", {"limit": "many", "rerank_exit": 1})])
+    assert folder.engine().settings.limit == 4
+    folder.configure([("the editor", {"limit": 5, "rerank_exit": 1})])
+    held.go_on.set()
+    _until(lambda: folder.engine().settings.rerank_exit == 1, 30)
+    assert folder.engine().settings.limit == 5
     folder.stop()
 
 

@@ -145,7 +145,7 @@ export class Picker {
     void commands.executeCommand("setContext", CONTEXT, false);
     this.questions.cancel();
     this.input.dispose();
-    if (this.keepPreview) this.preview.dispose();
+    if (this.keepPreview) await this.preview.end();
     else await this.preview.restore();
     this.resolveClosed();
   }

@@ -7,7 +7,6 @@ import {
   ThemeColor,
   ViewColumn,
   window,
-  type Disposable,
   type Selection,
   type Tab,
   type Uri,
@@ -29,28 +28,35 @@ const highlight = window.createTextEditorDecorationType({
   isWholeLine: true,
 });
 
-export class Preview implements Disposable {
+export class Preview {
   private readonly before = currentView();
   private readonly tabsBefore = new Set(textTabs().map((tab) => tabName(tab)));
   private waiting: NodeJS.Timeout | undefined;
+  /** Settles when no file is on its way into the editor any more. */
+  private showing: Promise<void> = Promise.resolve();
   private shown = false;
-  private over = false;
+  private wanted: Hit | undefined;
 
   /** Shows `hit` after `ms`, unless another one is asked for by then. */
   later(hit: Hit, ms: number): void {
     clearTimeout(this.waiting);
-    this.waiting = setTimeout(() => void this.show(hit), ms);
+    this.waiting = setTimeout(() => {
+      this.wanted = hit;
+      this.showing = this.showing.then(() => this.show(hit));
+    }, ms);
   }
 
-  dispose(): void {
+  /** Nothing more is shown.  What is being opened is waited for: it would come up over what is opened next. */
+  async end(): Promise<void> {
     clearTimeout(this.waiting);
-    this.over = true;
+    this.wanted = undefined;
+    await this.showing;
     for (const editor of window.visibleTextEditors) editor.setDecorations(highlight, []);
   }
 
-  /** The editors as they were before the first preview. */
+  /** Ends, and leaves the editors as they were before the first preview. */
   async restore(): Promise<void> {
-    this.dispose();
+    await this.end();
     if (!this.shown) return;
     if (this.before !== undefined) await showView(this.before);
     if (this.before === undefined) await window.tabGroups.close(this.ours(), true);
@@ -68,6 +74,7 @@ export class Preview implements Disposable {
   }
 
   private async show(hit: Hit): Promise<void> {
+    if (this.wanted !== hit) return;
     this.shown = true;
     try {
       const editor = await window.showTextDocument(uriOf(hit), {
@@ -75,7 +82,7 @@ export class Preview implements Disposable {
         preserveFocus: true,
         viewColumn: this.before?.column ?? ViewColumn.Active,
       });
-      if (this.over) return;
+      if (this.wanted !== hit) return;
       const range = linesOf(hit);
       const { start } = rangeOf(hit);
       for (const other of window.visibleTextEditors) other.setDecorations(highlight, []);
@@ -101,14 +108,10 @@ function currentView(): View | undefined {
 }
 
 async function showView(view: View): Promise<void> {
-  const active = window.activeTextEditor;
-  const isThere = active?.document.uri.toString() === view.uri.toString() && active.viewColumn === view.column;
-  const editor = isThere
-    ? active
-    : await window.showTextDocument(view.uri, {
-        preview: view.isPreview,
-        ...(view.column === undefined ? {} : { viewColumn: view.column }),
-      });
+  const editor = await window.showTextDocument(view.uri, {
+    preview: view.isPreview,
+    ...(view.column === undefined ? {} : { viewColumn: view.column }),
+  });
   editor.selections = view.selections;
   if (view.visible !== undefined) editor.revealRange(view.visible, TextEditorRevealType.AtTop);
 }

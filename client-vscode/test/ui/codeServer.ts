@@ -19,7 +19,10 @@ interface Options {
   /** Where everything is kept; empty at first. */
   home: string;
   vsix?: string;
-  settings: Record<string, unknown>;
+  /** The user's. */
+  settings?: Record<string, unknown>;
+  /** Those that belong to the machine: which programs run.  VS Code takes them from no other file for long. */
+  machineSettings?: Record<string, unknown>;
   environment?: Record<string, string>;
   arguments?: readonly string[];
 }
@@ -45,8 +48,8 @@ export async function startCodeServer(options: Options): Promise<CodeServer> {
   const { home } = options;
   const data = path.join(home, "data");
   const settings = path.join(data, "data", "User", "settings.json");
-  await mkdir(path.dirname(settings), { recursive: true });
-  await writeFile(settings, JSON.stringify({ ...quiet, ...options.settings }, undefined, 2));
+  await writeSettings(settings, { ...quiet, ...options.settings });
+  await writeSettings(path.join(data, "data", "Machine", "settings.json"), { ...options.machineSettings });
   const common = [
     path.join(root(), "out", "server-main.js"),
     "--accept-server-license-terms",
@@ -75,6 +78,11 @@ export async function startCodeServer(options: Options): Promise<CodeServer> {
     logs: path.join(data, "data", "logs"),
     stop: () => ended(child),
   };
+}
+
+async function writeSettings(file: string, settings: Record<string, unknown>): Promise<void> {
+  await mkdir(path.dirname(file), { recursive: true });
+  await writeFile(file, JSON.stringify(settings, undefined, 2));
 }
 
 function root(): string {

@@ -1,27 +1,22 @@
 /** Runs what is in `test/host` inside the extension host of a real VS Code. */
 
-import { startCodeServer } from "./codeServer.js";
-import { python, type Scene } from "./scene.js";
-import { launchBrowser } from "./workbench.js";
+import type { Browser } from "playwright-core";
+import type { CodeServer } from "./codeServer.js";
+
+/** What a code-server needs to be started with. */
+export const hostArguments = ["--enable-smoke-test-driver"];
 
 /** Exit code and output. */
 export async function runInHost(
-  scene: Scene,
+  server: CodeServer,
+  browser: Browser,
   folder: string,
-  environment: Record<string, string>,
 ): Promise<{ code: number; log: string }> {
-  const server = await startCodeServer({
-    home: scene.home,
-    settings: { "mosearch.server.interpreter": python() },
-    environment: { ...scene.environment, ...environment },
-    arguments: ["--enable-smoke-test-driver"],
-  });
-  const browser = await launchBrowser();
+  const page = await browser.newPage();
   try {
-    const page = await browser.newPage();
     const log: string[] = [];
     await page.exposeFunction("codeAutomationLog", (_kind: string, parts: unknown[]) => {
-      log.push(parts.map(String).join(" "));
+      log.push(formatted(parts));
     });
     const exit = new Promise<number>((resolve) => {
       void page.exposeFunction("codeAutomationExit", resolve);
@@ -35,7 +30,16 @@ export async function runInHost(
     await page.goto(`${server.url}/?${query.toString()}`);
     return { code: await exit, log: log.join("\n") };
   } finally {
-    await browser.close();
-    await server.stop();
+    await page.close();
   }
+}
+
+/** As the console has it: `%s` and its like stand for the parts that follow. */
+function formatted([first, ...rest]: unknown[]): string {
+  const text = inWords(first).replaceAll(/%[sdo]/g, () => inWords(rest.shift()));
+  return [text, ...rest.map(inWords)].join(" ");
+}
+
+function inWords(part: unknown): string {
+  return typeof part === "string" ? part : JSON.stringify(part ?? "");
 }

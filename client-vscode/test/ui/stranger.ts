@@ -24,7 +24,6 @@ async function main(): Promise<void> {
   const server = await startCodeServer({
     home: scene.home,
     vsix: path.resolve("out/mosearch.vsix"),
-    settings: {},
     environment,
   });
   done("install the .vsix");

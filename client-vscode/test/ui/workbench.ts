@@ -2,7 +2,8 @@
 
 import { chromium, type Browser, type Locator, type Page } from "playwright-core";
 
-const TIMEOUT_MS = 30_000;
+// Perhaps on a busy machine: on a quiet one everything comes within a second or two.
+const TIMEOUT_MS = 60_000;
 // Starts an interpreter and an encoder and embeds a repository, perhaps on a busy machine.
 const INDEXING_TIMEOUT_MS = 240_000;
 
@@ -132,10 +133,15 @@ export class Workbench {
     await this.type(query, delay);
   }
 
-  /** Closes the picker, and waits until `file` is in front again and has the focus. */
-  async escapeTo(file: string): Promise<void> {
+  /** Closes the quick input. */
+  async escape(): Promise<void> {
     await this.press("Escape");
     await this.quickInput.waitFor({ state: "hidden" });
+  }
+
+  /** Closes the picker, and waits until `file` is in front again and has the focus. */
+  async escapeTo(file: string): Promise<void> {
+    await this.escape();
     await this.tab(file).waitFor();
     await this.page.locator(".editor-group-container.active .monaco-editor.focused").waitFor();
   }

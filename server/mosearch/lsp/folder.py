@@ -6,9 +6,10 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mosearch.errors import CancelledError, MosearchError, SettingsError, StoreLockedError
 from mosearch.lsp.buffers import Buffers
@@ -144,8 +145,17 @@ class Folder:
         self._wanted.set()
 
     def configure(self, sources: Sources) -> None:
-        """The client's settings have changed."""
+        """The client's settings have changed.  Reads the other sources, so not for the event loop.
+
+        What can hold at once does, whatever goes on; the rest when the folder's thread comes to it.
+        """
         self._sources = sources
+        engine = self._engine
+        if engine is not None:
+            with suppress(MosearchError):  # the thread will say what is wrong
+                settings = load_settings(self.root, further=sources)
+                engine.settings = replace(engine.settings, **_at_once(settings))
+                self._listener.changed(self)
         self._wanted.set()
 
     def cancel(self) -> None:
@@ -204,7 +214,7 @@ class Folder:
             pause = None if is_done else min(2 * (pause or _LEAST_PAUSE_S), _MOST_PAUSE_S)
             if engine is not None:
                 self.buffers.embed_soon()
-                self._go_on(engine)
+                self._go_on(self._engine or engine)
             self._stopping.wait(_DEBOUNCE_S)
 
     def _current_engine(self) -> Engine | None:
@@ -301,6 +311,7 @@ class Folder:
                     raise
             self._stopping.wait(_DEBOUNCE_S)
             self._wanted.clear()
+            engine = self._current_engine() or engine
 
     def _go_on(self, engine: Engine) -> None:
         """Deepen and merge; what fails is tried again after the next update."""
@@ -348,8 +359,11 @@ class Folder:
 
 
 def _differ_at_opening(old: Settings, new: Settings) -> bool:
-    changes = {name: getattr(new, name) for name in _AT_ONCE}
-    return replace(old, **changes) != new
+    return replace(old, **_at_once(new)) != new
+
+
+def _at_once(settings: Settings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in _AT_ONCE}
 
 
 def _named(error: Exception, what: str) -> MosearchError:

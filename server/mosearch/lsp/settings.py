@@ -42,8 +42,8 @@ async def changed(ls: Server, settings: object) -> None:
     if section is not None:
         ls.client_settings[None] = section
     await pull(ls, {root: folder.uri for root, folder in ls.folders.items()})
-    for root, folder in ls.folders.items():
-        folder.configure(ls.sources(root))
+    for root, folder in list(ls.folders.items()):
+        await asyncio.to_thread(folder.configure, ls.sources(root))
 
 
 def registrations(ls: Server) -> list[lsp.Registration]:

@@ -6,6 +6,7 @@ import * as path from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import type { Browser } from "playwright-core";
 import { startCodeServer, type CodeServer } from "./codeServer.js";
+import { hostArguments, runInHost } from "./hostRun.js";
 import { clearScene, lineOf, makeScene, python, serversIn, type Scene } from "./scene.js";
 import { Workbench, launchBrowser } from "./workbench.js";
 
@@ -14,6 +15,7 @@ const pictures = process.env["PICTURES"];
 
 // Several searches, perhaps on a busy machine.
 const SLOW_MS = 120_000;
+const HOST_TIMEOUT_MS = 240_000;
 
 let scene: Scene;
 let server: CodeServer;
@@ -26,12 +28,10 @@ before(async () => {
   server = await startCodeServer({
     home: scene.home,
     vsix: path.resolve("out/mosearch.vsix"),
-    settings: {
-      "mosearch.server.interpreter": python(),
-      "editor.minimap.enabled": false,
-      "editor.fontSize": 13,
-    },
+    settings: { "editor.minimap.enabled": false, "editor.fontSize": 13 },
+    machineSettings: { "mosearch.server.interpreter": python() },
     environment: scene.environment,
+    arguments: hostArguments,
   });
   browser = await launchBrowser();
   work = await Workbench.open(browser, server.url, scene.repository, pictures);
@@ -67,6 +67,7 @@ test("a question finds code while it is typed, arrow keys preview it, and Escape
   await found.waitFor();
   await work.picture("02-search");
 
+  await work.settled();
   await work.press("ArrowDown", "ArrowDown");
   const shown = await work.placeOf(work.focusedRow);
   await work.tab(shown.file).waitFor();
@@ -99,7 +100,7 @@ test("rows keep the server's order, whatever their names", async () => {
   await work.settled();
   const scores = (await work.rows.allTextContents()).map((text) => Number(/(\d+\.\d\d)/.exec(text)?.[1]));
   assert.deepEqual(scores, [...scores].sort((a, b) => b - a));
-  await work.press("Escape");
+  await work.escape();
 });
 
 test("queries are remembered, and a hit opens to the side", async () => {
@@ -129,7 +130,7 @@ test("filters restrict the search, and the title says so", async () => {
   await work.picture("07-filtered");
   await work.pressButton("Clear Filters");
   await work.rows.nth(3).waitFor();
-  await work.press("Escape");
+  await work.escape();
 });
 
 test("Find Similar Code in the context menu peeks at similar code and lists it in the view", async () => {
@@ -142,7 +143,7 @@ test("Find Similar Code in the context menu peeks at similar code and lists it i
   await work.page.locator(".peekview-widget .ref-tree .monaco-list-row").first().waitFor();
   await work.page.locator(".peekview-widget .preview .view-line").first().waitFor();
   await work.picture("09-peek");
-  await work.press("Escape");
+  await work.escape();
   await work.page.locator('.activitybar [aria-label^="MoSEarch"]').first().click();
   await work.results.first().waitFor();
   await work.results.first().hover();
@@ -170,30 +171,36 @@ test("in the results view, hits are compared, copied, dismissed and refreshed", 
   await hits.nth(1).hover();
   await hits.nth(1).locator('[aria-label^="Dismiss"]').click();
   await work.until(async () => (await hits.count()) === count - 1);
-  await work.page.locator('.sidebar [aria-label^="Refresh"]').click();
+  await work.page.locator('.sidebar .composite.title [aria-label^="Refresh"]').click();
   await work.until(async () => (await hits.count()) === count);
   await work.command("View: Close All Editors");
 });
 
-test("a function that was typed and not saved is found", async () => {
+test("a function that was typed and not saved is found, and not any more once it is gone", async () => {
+  const found = async (): Promise<boolean> => {
+    await work.search("convert roman numerals to numbers");
+    await work.rows.nth(2).waitFor();
+    await work.settled();
+    const labels = await work.labels();
+    return labels.includes("roman_to_integer");
+  };
   await work.openFile("globals.py");
   await work.press("Control+End");
   await work.type("\n\ndef roman_to_integer(numeral):\nreturn sum(VALUES[letter] for letter in numeral)\n");
-  await work.search("convert roman numerals to numbers");
-  const row = work.row(/^roman_to_integer$/);
-  await row.waitFor();
-  assert.equal((await work.placeOf(row)).file, "globals.py");
+  await work.until(async () => {
+    if (await found()) return true;
+    await work.escapeTo("globals.py");
+    return false;
+  }, SLOW_MS);
+  assert.equal((await work.placeOf(work.row(/^roman_to_integer$/))).file, "globals.py");
   await work.picture("12-unsaved");
   await work.escapeTo("globals.py");
   await work.page.locator(".tab.active.dirty").waitFor();
   await work.command("File: Revert File");
   await work.until(async () => {
-    await work.search("convert roman numerals to numbers");
-    await work.rows.nth(2).waitFor();
-    await work.settled();
-    const labels = await work.labels();
+    const isFound = await found();
     await work.escapeTo("globals.py");
-    return !labels.includes("roman_to_integer");
+    return !isFound;
   }, SLOW_MS);
 });
 
@@ -211,7 +218,7 @@ test("a changed setting counts at once", async () => {
     await work.rows.first().waitFor();
     await work.settled();
     const count = await work.rows.count();
-    await work.press("Escape");
+    await work.escape();
     return count === 3;
   }, SLOW_MS);
 });
@@ -225,7 +232,7 @@ test("a server that is killed comes back", async () => {
   assert.notEqual(serversIn(server.globalStorage)[0], pid);
   await work.search("remove styling information from a string");
   await work.row(/^unstyle$/).waitFor();
-  await work.press("Escape");
+  await work.escape();
 });
 
 test("the status page tells what is indexed and what can be done", async () => {
@@ -236,6 +243,12 @@ test("the status page tells what is indexed and what can be done", async () => {
   assert.match(text, /Files\s+1[5-9]/);
   await page.getByRole("button", { name: "Re-index" }).waitFor();
   await work.picture("14-status");
+});
+
+test("the tests inside the extension host pass", { timeout: HOST_TIMEOUT_MS }, async () => {
+  const { code, log } = await runInHost(server, browser, scene.repository);
+  assert.equal(code, 0, log);
+  console.log(log.split("\n").filter((line) => /✔|passing/.test(line)).join("\n"));
 });
 
 test("closing the window ends the server", async () => {
