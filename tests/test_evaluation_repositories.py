@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 
 from mosearch.errors import UsageError
+from mosearch.evaluation.budget_cli import budget_command
 from mosearch.evaluation.judging import Place, Target, ndcg
 from mosearch.evaluation.repositories import by_category, measure, read_repositories
 
@@ -59,6 +62,29 @@ def test_the_product_answers_the_questions_of_a_repository(
     assert missed == 0
     assert by_category([outcome]) == {"semantic": found, "symbol": 0.0}
     assert outcome.as_json()["ndcg10"] == pytest.approx(found / 2, abs=1e-3)
+
+
+def test_a_time_budget_is_measured_on_fresh_indexes(
+    root: Path, tmp_path: Path, use_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOSEARCH_CACHE_DIR", str(tmp_path / "cache"))  # which the command changes
+    data = tmp_path / "data" / "repos"
+    data.mkdir(parents=True)
+    (data / "repos.json").write_text(json.dumps([{"name": root.name, "language": "go", "root": ""}]))
+    asked = {"query": "Checksum", "relevant": ["src/store.go"], "secondary": [], "category": "symbol"}
+    (data / f"{root.name}.json").write_text(json.dumps([asked]))
+    drawn, figures = tmp_path / "plot.svg", tmp_path / "figures.json"
+    arguments = ["--data", data.parent, "--checkouts", root.parent, "--svg", drawn, "--json", figures]
+    wanted = ["--budget", "0", "--budget", "20"]
+    done = CliRunner().invoke(budget_command, [*map(str, arguments), *wanted], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert {budget: run["ndcg10"] for budget, run in json.loads(figures.read_text()).items()} == {
+        "0": 1.0,
+        "20": 1.0,
+    }
+    circles = ElementTree.parse(drawn).getroot().findall("{http://www.w3.org/2000/svg}circle")
+    assert len(circles) == 2
+    assert float(circles[0].attrib["cx"]) != float(circles[1].attrib["cx"])
 
 
 def test_a_missing_checkout_or_data_folder_is_named(tmp_path: Path) -> None:

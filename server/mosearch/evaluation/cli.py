@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mosearch.encoder.models import find_model
+from mosearch.evaluation.budget_cli import budget_command
 from mosearch.evaluation.history_cli import history_command
 from mosearch.evaluation.measure import (
     Report,
@@ -45,6 +46,7 @@ def eval_group() -> None:
 eval_group.add_command(tune_command)
 eval_group.add_command(ablate_command)
 eval_group.add_command(history_command)
+eval_group.add_command(budget_command)
 eval_group.add_command(similar_command)
 
 

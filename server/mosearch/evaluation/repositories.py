@@ -98,7 +98,7 @@ def measure(
         index_seconds = perf_counter() - start
         engine.maintain(Event())
         engine.search("warm up", DEPTH, rerank=rerank)
-        answers = [_ask(engine, repository, question, rerank) for question in repository.questions]
+        answers = [ask(engine, repository, question, rerank) for question in repository.questions]
     return Outcome(
         repository=repository,
         chunks=report.chunks,
@@ -155,7 +155,8 @@ def by_language(outcomes: Sequence[Outcome]) -> dict[str, float]:
     return {language: fmean(scores) for language, scores in sorted(groups.items())}
 
 
-def _ask(engine: Engine, repository: Repository, question: Question, rerank: bool) -> tuple[float, float]:
+def ask(engine: Engine, repository: Repository, question: Question, rerank: bool) -> tuple[float, float]:
+    """NDCG@10 of the product's answer, and milliseconds."""
     result = engine.search(question.text, DEPTH, rerank=rerank)
     places = [Place.of(repository.root, hit.path, hit.chunk) for hit in result.hits]
     return ndcg(places, question.targets), result.timing_ms["total"]
