@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import fields, replace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from mosearch import ranking
 from mosearch.evaluation import ablation
 from mosearch.evaluation.judging import Target
-from mosearch.evaluation.tuning import GRID, NEUTRAL, Judged, Tuner, changes
+from mosearch.evaluation.tuning import GRID, NEUTRAL, Compiled, Judged, Tuner, changes
 from mosearch.ranking import Candidate, Weights
 from mosearch.text import digest
 from mosearch.types import Chunk, StoredChunk, SymbolKind
@@ -49,6 +50,30 @@ def test_a_fit_finds_what_the_questions_reward() -> None:
     fitted = tuner.fit(blind, list(QUESTIONS))
     assert tuner.mean(fitted, list(QUESTIONS)) == 1.0 >= tuner.mean(blind, list(QUESTIONS))
     assert set(tuner.left_out(blind)) == set(QUESTIONS)
+
+
+def test_the_fast_way_to_a_score_is_the_products_way() -> None:
+    random_ = random.Random(0)
+    for _ in range(60):
+        found = [
+            replace(
+                stored,
+                file_id=int(stored.path[1]),
+                chunk=replace(
+                    stored.chunk, parts=random_.choice([1, 2]), digest=random_.choice("abcdefgh") * 32
+                ),
+            )
+            for stored in (
+                _stored(number, f"f{random_.randrange(6)}.py", random_.choice("xyz")) for number in range(40)
+            )
+        ]
+        dense = [Candidate(stored, 1 - rank / 99, 0) for rank, stored in enumerate(found[:25])]
+        lexical = [(stored, 9.0 - rank) for rank, stored in enumerate(found[10:])]
+        pool = ranking.gather(ranking.parse_query("how does x work"), lexical, dense)
+        targets = (Target("f1.py"), Target("f2.py", 1, 1), Target("f9.py"))
+        weights = replace(Weights(), file_decay=random_.choice([0.3, 0.7, 1.0]))
+        judged = Judged(pool, targets)
+        assert Compiled(judged).ndcg(weights) == pytest.approx(judged.ndcg(weights))
 
 
 def test_changes_name_what_differs() -> None:
