@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -238,8 +239,16 @@ def test_cancelling_keeps_what_is_done(root: Path, open_engine: Callable[[Path],
 
 
 def test_without_an_encoder_answers_are_by_words_and_say_so(
-    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch
+    root: Path,
+    open_engine: Callable[[Path], Engine],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "deep")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"exits": config["exits"][1:]}))
+    monkeypatch.setenv("MOSEARCH_MODEL", str(model))
     blocked = root.parent / "blocked"
     blocked.write_text("a file where the runtime folder should be")
     monkeypatch.setenv("MOSEARCH_RUNTIME_DIR", str(blocked))
@@ -386,7 +395,8 @@ def test_closing_does_not_wait_for_a_host_that_starts(
 
     with monkeypatch.context() as patch:
         patch.setattr(encoder, "connect", slow)
-        engine = Engine(root, load_settings(root), warm_up=True)
+        engine = Engine(root, load_settings(root))
+        engine._encoder.warm_up()
         assert started.wait(30)
         engine.close()
         assert not clients

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mosearch.encoder import EncoderClient
+from mosearch.connection import Connection
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError
 from mosearch.lsp.buffers import Buffers
@@ -33,16 +33,14 @@ LARGE = int(os.environ.get("LIVE_CHUNKS", "2500"))
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every text of code that is sent to the encoder from here on."""
     texts_sent: list[str] = []
-    encode = EncoderClient.encode
+    encode = Connection.encode
 
-    def noted(
-        client: EncoderClient, texts: Sequence[str], kind: Any = "code", *rest: Any, **named: Any
-    ) -> Any:
+    def noted(client: Connection, texts: Sequence[str], kind: Any = "code", *rest: Any, **named: Any) -> Any:
         if kind == "code":
             texts_sent.extend(texts)
         return encode(client, texts, kind, *rest, **named)
 
-    monkeypatch.setattr(EncoderClient, "encode", noted)
+    monkeypatch.setattr(Connection, "encode", noted)
     return texts_sent
 
 

@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 )
 
 from mosearch import parsing
-from mosearch.encoder import EncoderClient
+from mosearch.connection import Connection
 from mosearch.engine import Engine
 from mosearch.settings import load_settings
 from mosearch.types import StoredChunk
@@ -143,17 +143,17 @@ class Counting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent: Counter[tuple[int, str]] = Counter()
-        encode = EncoderClient.encode
+        encode = Connection.encode
 
         def noted(
-            client: EncoderClient, texts: Sequence[str], kind: Any = "code", exits: Any = None, **rest: Any
+            client: Connection, texts: Sequence[str], kind: Any = "code", exits: Any = None, **rest: Any
         ) -> Any:
             if kind == "code":
-                for exit in exits or client.info.exits:
+                for exit in exits:
                     self.sent.update((exit, text) for text in texts)
             return encode(client, texts, kind, exits, **rest)
 
-        monkeypatch.setattr(EncoderClient, "encode", noted)
+        monkeypatch.setattr(Connection, "encode", noted)
 
 
 class Crash(BaseException):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from mosearch.encoder import ExitConfig, ModelConfig
+from mosearch.encoder.tokens import TextTokenizer
 from mosearch.errors import ModelError
-from mosearch.mose.tokens import TextTokenizer
 
 sys.path.insert(0, str(Path(__file__).parent / "bench"))
 from published_checkpoint import MARKS, tokenizer

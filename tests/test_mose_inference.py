@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from mosearch.encoder import model_info
 from mosearch.encoder.models import load_config
+from mosearch.encoder.tokens import TextTokenizer, split_identifiers
 from mosearch.errors import ModelError, UsageError
 from mosearch.mose import Encoder, load
 from mosearch.mose.inference import Batch
-from mosearch.mose.tokens import TextTokenizer, split_identifiers
 from mosearch.text import split_identifier
 
 TEXTS = [
@@ -169,7 +169,7 @@ def test_looked_up_words_have_the_ids_that_the_library_gives(tiny_model: Path, t
 
 def test_words_are_remembered_up_to_a_limit(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = TextTokenizer(tiny_model, load_config(tiny_model))
-    monkeypatch.setattr("mosearch.mose.words._MAX_WORDS", 10)
+    monkeypatch.setattr("mosearch.encoder.words._MAX_WORDS", 10)
     table = tokenizer._words
     assert table is not None
     for number in range(100):

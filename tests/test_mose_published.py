@@ -26,10 +26,10 @@ from torch import Tensor
 from mosearch.encoder import connect, model_info
 from mosearch.encoder.models import load_config
 from mosearch.encoder.published import expected_shapes
+from mosearch.encoder.tokens import TextTokenizer
 from mosearch.engine import Engine
 from mosearch.errors import ModelError
 from mosearch.mose import Encoder, MultiExitEncoder, load, load_model
-from mosearch.mose.tokens import TextTokenizer
 from mosearch.settings import load_settings
 from mosearch.types import Priority
 

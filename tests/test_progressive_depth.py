@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mosearch import ranking
 from mosearch.candidates import Plan, plan
-from mosearch.encoder import EncoderClient
+from mosearch.connection import Connection
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError, StoreError
 from mosearch.idle import reason_to_wait
@@ -160,15 +160,15 @@ def test_a_search_in_an_index_that_is_closed_is_an_error_with_a_name(engine: Eng
 
 def test_two_engines_share_the_work(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: Counter[tuple[str, int]] = Counter()
-    encode = EncoderClient.encode
+    encode = Connection.encode
 
     def counting(
-        client: EncoderClient, texts: Sequence[str], kind: TextKind, exits: Sequence[int], **options: Any
+        client: Connection, texts: Sequence[str], kind: TextKind, exits: Sequence[int], **options: Any
     ) -> Any:
         asked.update((text, exit) for text in texts for exit in exits)
         return encode(client, texts, kind, exits, **options)
 
-    monkeypatch.setattr(EncoderClient, "encode", counting)
+    monkeypatch.setattr(Connection, "encode", counting)
     settings = load_settings(large)
     with Engine(large, settings) as one, Engine(large, settings) as other:
         one.update(depth=Depth.WORDS)

@@ -38,6 +38,12 @@ class Plan:
     def exits(self) -> tuple[int, ...]:
         return (self.base, *self.deeper)
 
+    def within(self, exits: Collection[int]) -> Plan:
+        """The same with no more than these exits; every exit covers what a deeper one covers."""
+        if self.base in exits:
+            return Plan(self.base, tuple(exit for exit in self.deeper if exit in exits))
+        return Plan(max((exit for exit in exits if exit < self.base), default=self.base))
+
 
 def plan(coverage: Coverage, exits: Iterable[int], overlay: Overlay | None = None) -> Plan:
     """The best use of some exits, given what each covers of what is stored and of what editors show."""

@@ -1,29 +1,99 @@
-"""The encoder as the engine sees it: reached when first needed, missed without harm."""
+"""What embeds, as the engine sees it: the model's token table in this process, and the encoder host for
+all that is deeper, which is reached when first needed and missed without harm."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mosearch import encoder
 from mosearch.encoder import EncoderClient
+from mosearch.encoder.table import STATIC_EXIT, TokenTable, load_table
 from mosearch.errors import EncoderError, HostError
 from mosearch.settings import Settings
+from mosearch.types import Priority, TextKind
 
 
 class Connection:
-    """A client of the encoder host, connected once and shared by all threads of an engine."""
+    """One model's table and a client of its host, each made once and shared by all threads of an engine."""
 
     def __init__(self, settings: Settings, linger_seconds: float | None) -> None:
         """`linger_seconds`: how long the host is asked to stay after `close`; None: `idle_seconds`."""
         self.trouble = ""
-        """Why `client_if_any` last had none to give."""
+        """Why there was no host when one was last wanted."""
         self.is_closed = False
         self._settings = settings
         self._linger_seconds = linger_seconds
         self._lock = threading.Lock()
         self._client: EncoderClient | None = None
+        self._table_lock = threading.Lock()
+        self._table: TokenTable | None = None
+        self._has_table: bool | None = None
         self._warming = threading.Lock()
         self._warm_up: threading.Thread | None = None
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        kind: TextKind,
+        exits: Collection[int],
+        *,
+        priority: Priority,
+        languages: Sequence[str] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> dict[int, NDArray[np.float16]]:
+        """L2-normalised float16 [len(texts), dim] by exit, in the order of `texts`.
+
+        The host is asked, and started if none runs, only for exits that the table lacks.
+        Raises `EncoderError`; `CancelledError` when `cancel` is raised.
+        """
+        found: dict[int, NDArray[np.float16]] = {}
+        table = self.table() if STATIC_EXIT in exits else None
+        if table is not None:
+            found[STATIC_EXIT] = table.encode(texts, kind, languages)
+        deeper = [exit for exit in exits if exit not in found]
+        if deeper:
+            found |= self.client().encode(
+                texts, kind, deeper, priority=priority, languages=languages, cancel=cancel
+            )
+        return found
+
+    def needs_host(self, exit: int) -> bool:
+        """Whether only the host embeds at an exit.  Raises `EncoderError` for a model that is damaged."""
+        return exit != STATIC_EXIT or self.table() is None
+
+    def exits_at_hand(
+        self, base: int, wanted: Collection[int], patience_seconds: float | None
+    ) -> frozenset[int]:
+        """The exits at which a text can be embedded now; empty when there is neither table nor host.
+
+        A host is sought in the background if one of `wanted` needs it, and waited for if `base` does: for
+        `patience_seconds` at most.  With None it is always waited for.
+        """
+        free: frozenset[int] = frozenset()
+        try:
+            if self.table() is not None:
+                free = frozenset({STATIC_EXIT})
+        except EncoderError as error:
+            self.trouble = str(error)
+            return free
+        if free.issuperset(wanted):
+            return free
+        waits = patience_seconds is None or base not in free
+        client = self._client_within(patience_seconds if waits else 0.0)
+        return frozenset(client.info.exits) if client is not None else free
+
+    def table(self) -> TokenTable | None:
+        """The model's static exit, if it has one that can be read here.  Raises `ModelError`."""
+        with self._table_lock:
+            if self._has_table is None:
+                folder = encoder.find_model(self._settings.model)
+                self._table = load_table(folder, encoder.load_config(folder))
+                self._has_table = self._table is not None
+            return self._table
 
     def client(self) -> EncoderClient:
         """The connected client; starts a host if none runs.  Raises `EncoderError`."""
@@ -47,30 +117,18 @@ class Connection:
                 raise HostError("This index is closed.")
             return client
 
-    def client_if_any(self, patience_seconds: float | None = None) -> EncoderClient | None:
-        """The client, or None when no host can be reached or started; `trouble` then says why.
-
-        Waits for a host that starts, for `patience_seconds` at most; None: until it is there.
-        """
-        if patience_seconds is not None and self._client is None:
-            connecting = self.warm_up()
-            connecting.join(patience_seconds)
-            if connecting.is_alive():
-                self.trouble = "The encoder is still starting; ask again in a moment."
-                return None
-            return self._client
-        try:
-            return self.client()
-        except EncoderError as error:
-            self.trouble = str(error)
-            return None
+    @property
+    def host_trouble(self) -> str:
+        """What the user should know of the connected host, e.g. that its GPU was lost."""
+        client = self._client
+        return client.trouble if client is not None else ""
 
     def warm_up(self) -> threading.Thread:
         """Begin to connect, in the background, unless that is under way."""
         with self._warming:
             if self._warm_up is None or not self._warm_up.is_alive():
                 self._warm_up = threading.Thread(
-                    target=self.client_if_any, name="mosearch-warm-up", daemon=True
+                    target=self._client_if_any, name="mosearch-warm-up", daemon=True
                 )
                 self._warm_up.start()
             return self._warm_up
@@ -94,3 +152,29 @@ class Connection:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+    def _client_within(self, patience_seconds: float | None) -> EncoderClient | None:
+        """The client of a running host; None when none is there in time.
+
+        A host that left when it was idle is started again, but not waited for beyond one's patience.
+        """
+        if patience_seconds is None:
+            return self._client_if_any()
+        client = self._client
+        if client is None or not client.is_connected():
+            connecting = self.warm_up()
+            connecting.join(patience_seconds)
+            if connecting.is_alive() or self.trouble:
+                return None
+        return self._client
+
+    def _client_if_any(self) -> EncoderClient | None:
+        """The client, connected; None, and `trouble`, when no host can be reached or started."""
+        try:
+            client = self.client()
+            client.reconnect()
+        except EncoderError as error:
+            self.trouble = str(error)
+            return None
+        self.trouble = ""
+        return client

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mosearch import parsing, workspace
-from mosearch.encoder import EncoderClient
+from mosearch.connection import Connection
 from mosearch.exits import Exits
 from mosearch.overlay import Overlay
 from mosearch.store import Store
@@ -62,16 +62,16 @@ class Documents:
             for path in self.overlay.contents():
                 self.overlay.drop(path)
 
-    def embed(self, store: Store, encoder: Callable[[], EncoderClient], exits: Exits) -> None:
+    def embed(self, store: Store, encoder: Connection, exits: Exits) -> None:
         """Vectors for all documents, at the exits that stored texts have; kept for when they are saved.
 
-        `encoder` is called only when there is something to embed.  Raises `EncoderError`, `StoreError`.
+        Raises `EncoderError`, `StoreError`.
         """
         with self._embedding:
             for path in self.overlay.contents():
                 self._embed(path, store, encoder, exits)
 
-    def _embed(self, path: str, store: Store, encoder: Callable[[], EncoderClient], exits: Exits) -> None:
+    def _embed(self, path: str, store: Store, encoder: Connection, exits: Exits) -> None:
         fingerprint = exits.model.fingerprint
         for exit in exits.stored:
             digests = [chunk.digest for chunk in self.overlay.unknown(path, exit)]
@@ -80,7 +80,7 @@ class Documents:
         unknown = self.overlay.unknown(path, exits.index)
         if not unknown:
             return
-        encoded = encoder().encode(
+        encoded = encoder.encode(
             [chunk.encoder_text for chunk in unknown],
             "code",
             exits.stored,

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mosearch.encoder import EncoderClient
+from mosearch.connection import Connection
 from mosearch.errors import CancelledError, EncoderError, HostError, StoreLockedError
 from mosearch.progress import Cancel, Progress
 from mosearch.store import MissingText, Store
@@ -42,6 +42,9 @@ class Pass:
 _PAUSES_S = (0.0, 0.5, 2.0)
 # So few texts go to the index exit at once: an edit, not a new workspace.
 _FEW = 64
+# Half a second of work, and a tenth.
+_KEPT_OF_TABLE = 4_096
+_STEP_OF_TABLE = 512
 # Others wait for one write of vectors at most; far longer means that somebody hangs.
 _TURN_TIMEOUT_S = 60.0
 _TURN_POLL_S = 0.1
@@ -56,8 +59,7 @@ class Embedder:
     """What embeds the texts of one store by one model."""
 
     store: Store
-    encoder: Callable[[], EncoderClient]
-    """Called only when there is something to embed; raises `EncoderError` when there is none."""
+    encoder: Connection
     fingerprint: str
     first_exit: int
     index_exit: int
@@ -94,12 +96,18 @@ class Embedder:
         missing = self.store.coverage(self.fingerprint).missing(index)
         few = missing <= _FEW
         if depth >= Depth.FIRST and first < index and not few:
-            yield Pass("first", first, (), Priority.INDEX, kept=1024, step=512)
+            yield self._sized(Pass("first", first, (), Priority.INDEX, kept=1024, step=512))
         if (depth >= Depth.FIRST and few) or depth >= Depth.INDEX or first == index:
-            yield Pass("embed", index, _below(index, first), Priority.INDEX, kept=256, step=64)
+            yield self._sized(Pass("embed", index, _below(index, first), Priority.INDEX, kept=256, step=64))
         if depth >= Depth.DEEP and deepest > index:
             shallower = _below(deepest, first, index)
             yield Pass("deepen", deepest, shallower, Priority.DEEPEN, kept=128, step=8)
+
+    def _sized(self, which: Pass) -> Pass:
+        """What needs no host takes so little time that each write may hold much."""
+        if self.encoder.needs_host(which.exit):
+            return which
+        return replace(which, kept=_KEPT_OF_TABLE, step=_STEP_OF_TABLE)
 
     def _pass(self, which: Pass, progress: Progress, cancel: Cancel) -> Iterator[int]:
         """Yields how many texts got a vector each time some are kept.
@@ -131,7 +139,7 @@ class Embedder:
         try:
             while done < len(batch) and not cancel.is_set():
                 part = batch[done : done + which.step]
-                vectors = self.encoder().encode(
+                vectors = self.encoder.encode(
                     [item.text for item in part],
                     "code",
                     exits,

@@ -33,7 +33,7 @@ from mosearch.pace import Pace
 from mosearch.places import selection
 from mosearch.progress import Cancel, Progress, no_progress
 from mosearch.ranking import Pool
-from mosearch.searcher import Early, Searcher, neighbours, other_parts
+from mosearch.searcher import Early, Searcher, neighbours, other_parts, without_host
 from mosearch.settings import Settings, cache_dir
 from mosearch.status import Activities, Activity, Status, StatusFeed
 from mosearch.store import Coverage, Store
@@ -52,6 +52,7 @@ from mosearch.types import (
 _IDLE_POLL_S = 0.5
 # A question may rest on a picture of the coverage this old; counting takes longer than answering.
 _COVERAGE_S = 1.0
+_STARTING = "The encoder is still starting; ask again in a moment."
 # Each write of vectors leaves a fragment that every question reads: merged now and then.
 _UNMERGED_TEXTS = 8_000
 _MAINTENANCE_POLL_S = 0.1
@@ -81,9 +82,10 @@ class Engine:
         """Open, or begin, the index of `root`.
 
         `linger_seconds` is how long the encoder host is asked to stay for others after this engine is
-        closed; None asks for the setting `idle_seconds`.  With `warm_up` the host is sought, and started
-        if need be, in the background: it loads while the store opens.  A question waits for a host that
-        starts, but only for `patience_seconds` if these are given, and is answered by words then.
+        closed; None asks for the setting `idle_seconds`.  With `warm_up`, a host that even the cheapest
+        exit needs is sought, and started if need be, while the store opens.  A question waits for a host
+        that starts; if `patience_seconds` are given, only for so long, and only where the index is deeper
+        than what can be embedded without it.
         A model that is missing or damaged is no error: answers are by words until it is there.
         Raises `RootError`, `SettingsError`, `StoreError`.
         """
@@ -95,7 +97,7 @@ class Engine:
         key = workspace.repository_key(self.root)
         self._vectors_dir = cache_dir() / "vectors" / _folder_name(key, Path(key).name)
         self._encoder = Connection(settings, linger_seconds)
-        if warm_up:
+        if warm_up and self._needs_host():
             self._encoder.warm_up()
         self.store = self._open_store()
         self._documents = Documents(workspace.IgnoreRules.load(self.root))
@@ -105,6 +107,13 @@ class Engine:
         self._feed = StatusFeed(self.status)
         self._coverage: tuple[float, Coverage] | None = None
         self._pace = Pace()
+
+    def _needs_host(self) -> bool:
+        """Whether not even the cheapest exit is embedded in this process."""
+        try:
+            return self._encoder.needs_host(self.first_exit)
+        except EncoderError:
+            return True  # which the host will explain
 
     @property
     def activity(self) -> Activity:
@@ -230,7 +239,7 @@ class Engine:
     def _embedder(self) -> Embedder:
         return Embedder(
             store=self.store,
-            encoder=self._encoder.client,
+            encoder=self._encoder,
             fingerprint=self.model.fingerprint,
             first_exit=self.first_exit,
             index_exit=self.index_exit,
@@ -355,7 +364,7 @@ class Engine:
 
         Raises `EncoderError` when meaning has to wait, `StoreError`.
         """
-        self._documents.embed(self.store, self._encoder.client, self._exits)
+        self._documents.embed(self.store, self._encoder, self._exits)
 
     def _ground(self) -> Ground:
         return Ground(self.store, self.settings.max_file_bytes, self.model.reads_language)
@@ -503,10 +512,13 @@ class Engine:
         self, rerank: bool, coverage: Coverage, early: Early | None, cancel: threading.Event | None
     ) -> Searcher:
         exits = {self.first_exit, self.index_exit} | ({self.rerank_exit} if rerank else set())
+        best = plan(coverage, exits, self.overlay)
+        wanted = {*best.exits, *({self.rerank_exit} if rerank else ())}
         return Searcher(
             index=Index(self.store, self.overlay, self.model.fingerprint),
-            encoder=self._encoder.client_if_any(self._patience_seconds),
-            plan=plan(coverage, exits, self.overlay),
+            encoder=self._encoder,
+            at_hand=self._encoder.exits_at_hand(best.base, wanted, self._patience_seconds),
+            plan=best,
             rerank_exit=self.rerank_exit,
             rerank_budget_ms=self.settings.rerank_budget_ms,
             likeness=ranking.FITTED.get(self.model.name, {}),
@@ -536,11 +548,12 @@ class Engine:
     ) -> SearchResult:
         coverage = self._recent_coverage()
         searcher = self._searcher(rerank, coverage, early, cancel)
-        result = replace(ask(searcher), pending=coverage.missing(self.index_exit))
-        if searcher.encoder is not None:
-            warnings = filter(None, (result.warning, searcher.encoder.trouble))
-            return replace(result, warning=" ".join(warnings))
-        return replace(result, warning=f"Answers are by words only: {self._encoder.trouble}")
+        is_missed = searcher.plan.base not in searcher.at_hand
+        trouble = self._encoder.trouble or (_STARTING if is_missed else "")
+        said = without_host(searcher.at_hand, trouble) if trouble else self._encoder.host_trouble
+        result = ask(searcher)
+        warning = " ".join(filter(None, (result.warning, said)))
+        return replace(result, pending=coverage.missing(self.index_exit), warning=warning)
 
     def _recent_coverage(self) -> Coverage:
         now = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mosearch import ranking
 from mosearch.candidates import Index, Plan, Vectors
-from mosearch.encoder import EncoderClient
+from mosearch.connection import Connection
 from mosearch.errors import CancelledError, EncoderError, QueryError, StoreError
 from mosearch.ranking import Candidate, Likeness, Pool, Weights
 from mosearch.types import (
@@ -44,13 +44,15 @@ _LEXICAL_TERMS = 64
 
 @dataclass(slots=True)
 class Searcher:
-    """Answers one question from one store.  `encoder` is None when vectors cannot be had.
+    """Answers one question from one store.
 
     Raising `cancel` from another thread ends the question with `CancelledError`, at the next stage.
     """
 
     index: Index
-    encoder: EncoderClient | None
+    encoder: Connection
+    at_hand: frozenset[int]
+    """Exits at which the question can be embedded now; none when vectors cannot be had."""
     plan: Plan
     rerank_exit: int
     rerank_budget_ms: int
@@ -186,7 +188,13 @@ class Searcher:
         return self.plan.exits == (self.rerank_exit,)
 
     def _encode_query(self, text: str, *, rerank: bool) -> tuple[Vectors, str]:
-        return self._encode(text, "query", self._exits(rerank))
+        vectors, warning = self._encode(text, "query", self._exits(rerank))
+        return self._planned(vectors), warning
+
+    def _planned(self, vectors: Vectors) -> Vectors:
+        """`vectors`, which are those that candidates can be looked for with."""
+        self.plan = self.plan.within(vectors)
+        return vectors
 
     def _encode_code(self, chunk: Chunk, *, rerank: bool) -> tuple[Vectors, str]:
         """Vectors of a piece of code: stored ones where the same text is known, else from the encoder."""
@@ -197,19 +205,25 @@ class Searcher:
                 vectors[exit] = known[chunk.digest]
         missing = tuple(exit for exit in self._exits(rerank) if exit not in vectors)
         encoded, warning = self._encode(chunk.encoder_text, "code", missing)
-        return {**vectors, **encoded}, warning
+        return self._planned({**vectors, **encoded}), warning
 
     def _encode(self, text: str, kind: TextKind, exits: tuple[int, ...]) -> tuple[Vectors, str]:
-        """One text at some exits; nothing, and why, when the encoder fails."""
-        if self.encoder is None or not exits:
+        """One text at some exits, or at what is at hand instead; if the host fails, without it, and why."""
+        usable = (self.at_hand & {*exits}) or self.at_hand
+        if not exits or not usable:
             return {}, ""
         try:
-            encoded = self.encoder.encode([text], kind, exits, priority=Priority.QUERY, cancel=self.cancel)
+            encoded = self.encoder.encode([text], kind, usable, priority=Priority.QUERY, cancel=self.cancel)
         except CancelledError:
             raise
         except EncoderError as error:
-            return {}, f"Answers are by words only: {error}"
-        return {exit: encoded[exit][0] for exit in exits}, ""
+            encoded = self._without_host(text, kind)
+            return {exit: found[0] for exit, found in encoded.items()}, without_host(encoded, str(error))
+        return {exit: found[0] for exit, found in encoded.items()}, ""
+
+    def _without_host(self, text: str, kind: TextKind) -> dict[int, NDArray[np.float16]]:
+        self.at_hand = frozenset(exit for exit in self.at_hand if not self.encoder.needs_host(exit))
+        return self.encoder.encode([text], kind, self.at_hand, priority=Priority.QUERY)
 
     def _exits(self, rerank: bool) -> tuple[int, ...]:
         return tuple(sorted({*self.plan.exits, self.rerank_exit} if rerank else set(self.plan.exits)))
@@ -241,7 +255,7 @@ class Searcher:
 
     def _compute(self, chunks: Sequence[Chunk], askers: int) -> dict[str, NDArray[np.float16]]:
         """Embed at the re-ranking exit until the time budget is spent, best candidates first; keep them."""
-        if self.encoder is None:
+        if self.rerank_exit not in self.at_hand:
             return {}
         deadline = time.monotonic() + self.rerank_budget_ms / 1000 / askers
         computed: dict[str, NDArray[np.float16]] = {}
@@ -329,6 +343,12 @@ def other_parts(place: StoredChunk, stored: Sequence[StoredChunk]) -> list[Store
             runs[-1].append(each)
     own = [run for run in runs if any(each.chunk.digest == place.chunk.digest for each in run)]
     return [each for run in own[:1] for each in run if each.chunk.part != place.chunk.part]
+
+
+def without_host(exits: Collection[int], trouble: str) -> str:
+    """What to tell about answers that had to do with these exits."""
+    by = f"the cheapest exit, {max(exits)}," if exits else "words"
+    return f"Answers are by {by} only: {trouble}"
 
 
 def _candidates(limit: int) -> int:

@@ -30,7 +30,7 @@ from source_tree import sample_chunks
 
 from mosearch.encoder import EncoderClient, ModelConfig, connect, find_model
 from mosearch.encoder.models import load_config
-from mosearch.mose.tokens import TextTokenizer
+from mosearch.encoder.tokens import TextTokenizer
 from mosearch.types import Priority
 
 _PEAK_ROUNDS = 15

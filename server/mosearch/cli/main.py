@@ -22,6 +22,7 @@ from mosearch.resident import Request
 if TYPE_CHECKING:
     from mosearch.engine import Engine
     from mosearch.progress import Progress
+    from mosearch.settings import Settings
 
 _EPILOG = """
 Exit codes: 0 success (also when nothing was found), 1 unexpected failure or a failed check of `doctor`,
@@ -239,13 +240,13 @@ def bench(arguments: tuple[str, ...]) -> None:
     bench_group.main(list(arguments), prog_name="mosearch bench", standalone_mode=False)
 
 
-def _open(root: Path, *, warm_up: bool = False) -> Engine:
+def _open(root: Path) -> Engine:
     from mosearch import workspace
     from mosearch.engine import Engine
     from mosearch.settings import load_settings
 
     resolved = workspace.resolve_root(root)
-    return Engine(resolved, load_settings(resolved), warm_up=warm_up)
+    return Engine(resolved, load_settings(resolved))
 
 
 def _progress(quiet: bool) -> AbstractContextManager[Progress]:
@@ -268,7 +269,7 @@ def _answer(root: Path, request: Request, as_json: bool) -> None:
         if settings.resident:
             answer = resident.ask(root.resolve(), settings, request, progress)
         if answer is None:
-            answer = _answer_here(root, request, progress)
+            answer = _answer_here(root, settings, request, progress)
             if settings.resident:
                 resident.start(root.resolve(), settings)
     if as_json:
@@ -277,11 +278,15 @@ def _answer(root: Path, request: Request, as_json: bool) -> None:
         output.print_hits(root.resolve(), answer)
 
 
-def _answer_here(root: Path, request: Request, progress: Progress) -> dict[str, Any]:
+def _answer_here(root: Path, settings: Settings, request: Request, progress: Progress) -> dict[str, Any]:
+    from mosearch import workspace
+    from mosearch.engine import Engine
     from mosearch.resident import requests
 
     requests.check(request)
-    with _open(root, warm_up=True) as engine:
+    patience = requests.PATIENCE_SECONDS if settings.resident else None
+    resolved = workspace.resolve_root(root)
+    with Engine(resolved, settings, warm_up=True, patience_seconds=patience) as engine:
         answer = requests.answer(engine, request, progress, threading.Event())
         engine.maintain()
         return answer

@@ -2,7 +2,16 @@
 
 from mosearch.encoder.client import EncoderClient, connect
 from mosearch.encoder.config import ExitConfig, ModelConfig
-from mosearch.encoder.models import find_model, model_info
+from mosearch.encoder.models import find_model, load_config, model_info
 from mosearch.encoder.protocol import HostStatus
 
-__all__ = ["EncoderClient", "ExitConfig", "HostStatus", "ModelConfig", "connect", "find_model", "model_info"]
+__all__ = [
+    "EncoderClient",
+    "ExitConfig",
+    "HostStatus",
+    "ModelConfig",
+    "connect",
+    "find_model",
+    "load_config",
+    "model_info",
+]

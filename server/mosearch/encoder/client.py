@@ -145,6 +145,15 @@ class EncoderClient:
         self._device, self._trouble = answer[0].device, answer[0].trouble
         return answer[0]
 
+    def is_connected(self) -> bool:
+        """Whether the host is still there, as far as can be seen without asking it."""
+        with self._lock:
+            return bool(self._busy) or any(not link.is_readable(0) for link in self._spare)
+
+    def reconnect(self) -> None:
+        """Have a connection to a host, which is started again if it left.  Raises HostError."""
+        self._give_back(self._borrow())
+
     def close(self) -> None:
         """Drop all connections; calls that are running fail with HostError.  The host lives on for others."""
         with self._lock:

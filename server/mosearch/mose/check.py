@@ -15,13 +15,13 @@ from torch import Tensor
 from mosearch.encoder.config import CONFIG_FILE, Activation, ExitConfig, ModelConfig, Pooling, read_json
 from mosearch.encoder.models import describe, find_model, load_config
 from mosearch.encoder.published import is_published, tensor_places
+from mosearch.encoder.tokens import TextTokenizer
 from mosearch.encoder.weights import stored_tensors
 from mosearch.errors import UsageError
 from mosearch.mose.checkpoint import load_model
 from mosearch.mose.inference import Encoder, load, padded
 from mosearch.mose.model import Exit, MultiExitEncoder
 from mosearch.mose.published import load_published
-from mosearch.mose.tokens import TextTokenizer
 from mosearch.types import TextKind
 
 _POOLINGS: tuple[Pooling, ...] = ("last", "mean")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mosearch.encoder.config import ModelConfig
 from mosearch.encoder.models import describe, find_model, load_config
+from mosearch.encoder.tokens import TextTokenizer
 from mosearch.errors import UsageError
 from mosearch.mose.checkpoint import load_model
 from mosearch.mose.devices import (
@@ -27,7 +28,6 @@ from mosearch.mose.devices import (
 )
 from mosearch.mose.model import MultiExitEncoder
 from mosearch.mose.packed import Packed
-from mosearch.mose.tokens import TextTokenizer
 from mosearch.types import ModelInfo, TextKind
 
 _log = logging.getLogger(__name__)

@@ -34,9 +34,11 @@ def _serve(root: Path, address: Path) -> None:
         return
     from mosearch.engine import Engine
     from mosearch.resident.deepening import Deepening
+    from mosearch.resident.requests import PATIENCE_SECONDS
 
     settings = load_settings(root)
-    with right, Engine(root, settings, warm_up=True) as engine:
+    opened = Engine(root, settings, warm_up=True, patience_seconds=PATIENCE_SECONDS)
+    with right, opened as engine:
         deepening = Deepening(engine)
         resident = Resident(engine, address, right, gives_way=True, answered=deepening.wake)
         try:

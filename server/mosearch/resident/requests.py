@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 Answer = dict[str, Any]
 
+PATIENCE_SECONDS = 5.0
+"""How long a command waits for an encoder that starts, where the index is deeper than what is embedded
+without one.  It does not wait merely to re-rank: what stays behind starts one for the next command."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

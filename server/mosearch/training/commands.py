@@ -18,7 +18,7 @@ from random import Random
 import click
 
 from mosearch.encoder.models import find_model, load_config
-from mosearch.mose.tokens import TextTokenizer
+from mosearch.encoder.tokens import TextTokenizer
 from mosearch.training import corpus as corpora
 from mosearch.training import functions, leaks, solutions
 from mosearch.training.corpus import Corpus

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from mosearch.encoder.tokens import TextTokenizer
 from mosearch.errors import UsageError
-from mosearch.mose.tokens import TextTokenizer
 from mosearch.training.pairs import KINDS, Pair
 
 

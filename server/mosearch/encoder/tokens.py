@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 
 from mosearch.encoder.config import CHARACTERS_PER_TOKEN, ModelConfig
 from mosearch.encoder.models import TOKENIZER_FILE
+from mosearch.encoder.words import WordTable, applies_to
 from mosearch.errors import ModelError
-from mosearch.mose.words import WordTable, applies_to
 from mosearch.types import TextKind
 
 # The same words as `mosearch.text.split_identifier` for ASCII names, in one pass over a whole text.
