@@ -30,6 +30,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
+@pytest.fixture(params=["in memory", "by index"])
+def searched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How vectors are searched: small tables in memory, large ones by LanceDB."""
+    if request.param == "by index":
+        monkeypatch.setattr("mosearch.store._matrix.MOST_ROWS", 0)
+
+
 def put(
     store: Store,
     path: str,
@@ -83,6 +90,7 @@ def embed(store: Store, bodies: Sequence[str], seed: int = 0) -> NDArray[np.floa
     return vectors.astype(np.float32)
 
 
+@pytest.mark.usefixtures("searched")
 @pytest.mark.parametrize("is_optimized", [False, True])
 def test_vector_search_ranks_by_cosine(store: Store, is_optimized: bool) -> None:
     bodies = [f"body {i}" for i in range(60)]
@@ -98,9 +106,10 @@ def test_vector_search_ranks_by_cosine(store: Store, is_optimized: bool) -> None
     expected = vectors @ query / np.linalg.norm(query)
     order = np.argsort(-expected)[:7]
     assert bodies_of(hits) == [bodies[i] for i in order]
-    assert [score for _, score in hits] == pytest.approx(expected[order].tolist(), abs=2e-3)
+    assert [score for _, score in hits] == pytest.approx(expected[order].tolist(), abs=5e-3)
 
 
+@pytest.mark.usefixtures("searched")
 def test_vectors_without_live_chunks_are_passed_over(store: Store) -> None:
     """As when another worktree has put thousands of better neighbours into the shared folder."""
     foreign = [f"foreign {i}" for i in range(3000)]
@@ -115,6 +124,7 @@ def test_vectors_without_live_chunks_are_passed_over(store: Store) -> None:
     assert sorted(bodies_of(store.search_vectors(MODEL, EXIT, query, 9, ANY))) == own
 
 
+@pytest.mark.usefixtures("searched")
 def test_approximate_index_finds_what_a_scan_finds(store: Store) -> None:
     bodies = [f"body {i}" for i in range(1500)]
     put(store, "a.py", bodies)
@@ -136,6 +146,7 @@ def test_approximate_index_finds_what_a_scan_finds(store: Store) -> None:
     assert bodies_of(store.search_vectors(MODEL, EXIT, vectors[-1], 1, ANY)) == ["late"]
 
 
+@pytest.mark.usefixtures("searched")
 def test_filters_that_allow_much_are_exact_beyond_the_approximate_index(store: Store) -> None:
     many = [f"go {i}" for i in range(2100)]
     put(store, "x/a.go", many, language="go")
@@ -149,6 +160,7 @@ def test_filters_that_allow_much_are_exact_beyond_the_approximate_index(store: S
     assert set(bodies_of(hits)) == set(many)
 
 
+@pytest.mark.usefixtures("searched")
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
@@ -172,6 +184,7 @@ def test_filters_hold_for_both_searches(store: Store, filters: Filters, expected
     assert set(bodies_of(store.search_text(["one", "two", "three"], BODY, 9, filters))) == expected
 
 
+@pytest.mark.usefixtures("searched")
 def test_one_text_in_many_files_is_embedded_once_and_does_not_flood(store: Store) -> None:
     for i in range(20):
         put(store, f"copy{i}.py", ["same"])
@@ -186,6 +199,7 @@ def test_one_text_in_many_files_is_embedded_once_and_does_not_flood(store: Store
     assert len(store.chunks_with_digests([digest("same")])) == 20
 
 
+@pytest.mark.usefixtures("searched")
 def test_models_and_exits_are_kept_apart(store: Store) -> None:
     put(store, "a.py", ["one"])
     vectors = embed(store, ["one"])
@@ -386,6 +400,7 @@ def test_maintenance_is_due_after_many_rows_or_writes_and_not_after_it(store: St
     assert not store.maintenance_due(ann_rows=300)
 
 
+@pytest.mark.usefixtures("searched")
 def test_dead_rows_do_not_crowd_out_live_ones(store: Store) -> None:
     for _ in range(150):
         put(store, "a.py", ["needle needle"])
@@ -408,3 +423,37 @@ def test_symbols_ignore_case_and_respect_the_limit(store: Store) -> None:
     assert [c.chunk.text for c in store.symbols(["f1", "nope'; --"], 9)] == ["two"]
     assert len(store.symbols(["f0", "f1"], 2)) == 2
     assert store.symbols([], 9) == []
+
+
+def test_what_others_write_and_remove_is_seen_by_who_has_it_in_memory(store: Store) -> None:
+    with Store.open(store.index_dir, store.vectors_dir) as other:
+        query = unit(1, seed=3)[0]
+        close = (query.astype(np.float32) + 0.1 * unit(3000, seed=4).astype(np.float32)).astype(np.float16)
+        close /= np.linalg.norm(close.astype(np.float32), axis=1, keepdims=True).astype(np.float16)
+        for number, count in enumerate((3, 2500, 7)):
+            bodies = [f"{number} {i}" for i in range(count)]
+            put(other, f"{number}.py", bodies)
+            assert f"{number}.py" not in {h.path for h, _ in store.search_vectors(MODEL, EXIT, query, 9, ANY)}
+            other.add_vectors(MODEL, EXIT, [digest(body) for body in bodies], close[:count])
+            found = store.search_vectors(MODEL, EXIT, query, 4000, ANY)
+            assert sorted(bodies_of(found)) == sorted(
+                bodies_of(other.search_vectors(MODEL, EXIT, query, 4000, ANY))
+            )
+            assert {f"{number}.py"} <= {hit.path for hit, _ in found}
+        assert other.optimize()
+        other.remove(["1.py"])
+        assert {h.path for h, _ in store.search_vectors(MODEL, EXIT, query, 4000, ANY)} == {"0.py", "2.py"}
+
+
+def test_memory_for_vectors_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mosearch.store._matrix.MOST_ROWS", 25)
+    bodies = [f"body {i}" for i in range(10)]
+    put(store, "a.py", bodies)
+    for exit in range(5):
+        store.add_vectors(MODEL, exit, [digest(body) for body in bodies], unit(10, seed=exit))
+    for exit in (0, 1, 2, 0, 4, 3):
+        vectors = unit(10, seed=exit).astype(np.float32)
+        hits = store.search_vectors(MODEL, exit, vectors[3], 1, ANY)
+        assert bodies_of(hits) == ["body 3"]
+        assert hits[0][1] == pytest.approx(1, abs=1e-3)
+        assert sum(len(matrix.rows) for _, matrix in store._matrices._known.values()) <= 25

@@ -470,6 +470,7 @@ class Engine:
             first_exit=self.first_exit,
             index_exit=self.index_exit,
             rerank_exit=self.rerank_exit,
+            in_process=() if self._needs_host() else (self.first_exit,),
             device=device,
             trouble=self._exits.trouble or self._encoder.trouble or trouble,
             stats=self.store.stats(),

@@ -88,6 +88,8 @@ class Status:
     first_exit: int
     index_exit: int
     rerank_exit: int
+    in_process: tuple[int, ...]
+    """Exits that are embedded in this process, from a table, without the encoder host."""
     device: str
     """Where the running encoder host computes; empty while none runs."""
     trouble: str
@@ -120,6 +122,7 @@ class Status:
             "first_exit": self.first_exit,
             "index_exit": self.index_exit,
             "rerank_exit": self.rerank_exit,
+            "in_process": list(self.in_process),
             "device": self.device,
             "trouble": self.trouble,
             "bytes": self.stats.index_bytes + self.stats.vectors_bytes,

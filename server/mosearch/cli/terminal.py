@@ -134,11 +134,18 @@ def print_status(status: Status) -> None:
         ("model", f"{status.model.name}, exits {', '.join(map(str, status.model.exits))}"),
         ("exits used", _exits(status)),
         ("last sync", _moment(status.last_sync)),
-        ("encoder", f"running on {status.device}" if status.device else "not running; it starts when needed"),
+        ("encoder", _encoder(status)),
     ]
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value))
     Console(highlight=False).print(table)
+
+
+def _encoder(status: Status) -> str:
+    host = f"running on {status.device}" if status.device else "not running; it starts when needed"
+    if not status.in_process:
+        return host
+    return f"exit {', '.join(map(str, status.in_process))} without a host; the host for others is {host}"
 
 
 def _exits(status: Status) -> str:

@@ -1,4 +1,4 @@
-"""The torch-free side of the encoder: model folders, the protocol, the host process and its client."""
+"""The torch-free side of the encoder: model folders, tokens, the static exit, the host and its client."""
 
 from mosearch.encoder.client import EncoderClient, connect
 from mosearch.encoder.config import ExitConfig, ModelConfig

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mosearch.ranking.candidate import Candidate, key
 from mosearch.ranking.query import Query
-from mosearch.ranking.terms import name_of, share_of_akin, terms_of_text
+from mosearch.ranking.terms import Kin, name_of, terms_of_text
 from mosearch.ranking.traits import TRAITS, asked_for, traits
 from mosearch.types import Chunk, StoredChunk, SymbolKind
 
@@ -78,8 +78,9 @@ def gather(
     chunks = tuple(found.values())
     wanted = [trait not in asked_for(query) for trait in TRAITS]
     has = [traits(stored.path, stored.chunk) for stored in chunks]
+    kin = Kin(query.terms)
     numbers = {path: number for number, path in enumerate(dict.fromkeys(s.path for s in chunks))}
-    places = {path: share_of_akin(query.terms, terms_of_text(file_words(path))) for path in numbers}
+    places = {path: kin.share(terms_of_text(file_words(path))) for path in numbers}
     defines = np.array([_defines(query, stored.chunk) for stored in chunks], bool)
     return Pool(
         chunks=chunks,
@@ -89,7 +90,7 @@ def gather(
         lexical=np.array([words.get(each, np.inf) for each in found]),
         dense=np.array([vectors.get(each, np.inf) for each in found]),
         files=np.array([numbers[stored.path] for stored in chunks], np.int64),
-        name=np.array([share_of_akin(query.terms, terms_of_text(name_of(s.path, s.chunk))) for s in chunks]),
+        name=np.array([kin.share(terms_of_text(name_of(s.path, s.chunk))) for s in chunks]),
         place=np.array([places[stored.path] for stored in chunks]),
         defines=defines,
         as_written=defines & np.array([stored.chunk.symbol in query.names for stored in chunks], bool),

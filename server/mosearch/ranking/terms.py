@@ -85,13 +85,29 @@ def fold(word: str) -> str:
     return word
 
 
-def share_of_akin(terms: Sequence[str], words: Iterable[str]) -> float:
-    """Share of `terms` that are akin to one of `words`, in [0, 1]; 0 without terms."""
-    have = set(words)
-    return sum(any(akin(term, word) for word in have) for term in terms) / len(terms) if terms else 0.0
+class Kin:
+    """The terms of one query, to be compared with the words of many names; each word is looked at once."""
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        self._count = len(terms)
+        self._akin: dict[str, frozenset[str]] = {}
+        # Whatever is akin begins alike.
+        self._beginnings: dict[str, list[str]] = {}
+        for term in terms:
+            self._beginnings.setdefault(term[:_SHORTEST_BEGINNING], []).append(term)
+
+    def share(self, words: Iterable[str]) -> float:
+        """Share of the terms that are akin to one of `words`, in [0, 1]; 0 without terms."""
+        found = frozenset().union(*map(self._terms, words))
+        return len(found) / self._count if self._count else 0.0
+
+    def _terms(self, word: str) -> frozenset[str]:
+        if word not in self._akin:
+            alike = self._beginnings.get(word[:_SHORTEST_BEGINNING], ())
+            self._akin[word] = frozenset(term for term in alike if akin(term, word))
+        return self._akin[word]
 
 
-@lru_cache(maxsize=65536)
 def akin(word: str, other: str) -> bool:
     """Whether two folded words seem to be forms of one: `decode`, `decoder` and `decoding`.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -12,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mosearch.store._directory import Directory, Place, build, first_bytes, key_of
 from mosearch.store._files import Snapshot
 from mosearch.store._lance import FTS, BooleanQuery, BTree, FullTextQuery, MatchQuery, Occur
 from mosearch.store._sql import in_digests, in_integers, in_strings
 from mosearch.store._values import TERM_FIELDS, ChunkTerms
-from mosearch.store._vectors import first_bytes
 from mosearch.types import Chunk, Filters, StoredChunk, SymbolKind
 
 # Less than half the bytes (421 instead of 921 a row, terms aside) for 1 ms per 100 rows read.
@@ -40,6 +42,8 @@ _OWN_COLUMN = frozenset({"digest", "kind", "language"})
 _PACKED = tuple(f.name for f in fields(Chunk) if f.name not in _OWN_COLUMN)
 
 _CHECKSUM_BYTES = 4
+_REMEMBERED = 8_192
+"""Places whose chunks are kept decoded: some 20 MB, and two thirds of the time of a question."""
 
 _SCALAR_INDEXED = ("digest", "file_id", "name")
 _IDS_PER_DELETE = 5_000
@@ -52,6 +56,9 @@ class ChunksTable:
 
     def __init__(self, table: Any) -> None:
         self._table = table
+        self._mutex = threading.Lock()
+        self._directory: Directory | None = None
+        self._read_before: OrderedDict[Place, tuple[StoredChunk, ...]] = OrderedDict()
 
     @staticmethod
     def create_indices(table: Any) -> None:
@@ -85,6 +92,51 @@ class ChunksTable:
         wanted = in_digests("digest", digests)
         return self._read(f"{wanted} AND {where}" if where else wanted, snapshot)
 
+    def directory(self, snapshot: Snapshot) -> Directory:
+        """Of all files in `snapshot`, which must be whole; read again only when something was written."""
+        version = self.version(), snapshot.version
+        with self._mutex:
+            known = self._directory
+        if known is None or known.version != version:
+            columns = self._table.search().select(["file_id", "digest"]).with_row_id(True)
+            known = build(columns.limit(None).to_arrow(), snapshot.ids, version)
+            with self._mutex:
+                self._directory = known
+        return known
+
+    def at(
+        self, places: Sequence[Place], directory: Directory, snapshot: Snapshot
+    ) -> dict[Place, tuple[StoredChunk, ...]]:
+        """The chunks at each place; those read lately are remembered.
+
+        Raises RuntimeError when rows were moved meanwhile.
+        """
+        with self._mutex:
+            found = {place: self._read_before[place] for place in places if place in self._read_before}
+            for place in found:
+                self._read_before.move_to_end(place)
+        missing = [place for place in dict.fromkeys(places) if place not in found]
+        if missing:
+            found |= self._read_at(missing, directory, snapshot)
+            with self._mutex:
+                self._read_before.update((place, found[place]) for place in missing)
+                while len(self._read_before) > _REMEMBERED:
+                    self._read_before.popitem(last=False)
+        return found
+
+    def _read_at(
+        self, places: Sequence[Place], directory: Directory, snapshot: Snapshot
+    ) -> dict[Place, tuple[StoredChunk, ...]]:
+        ids = list(directory.rows_at(places))
+        rows = self._table.take_row_ids(ids).select(_READ).to_arrow()
+        chunks = _decode_at(rows, list(range(rows.num_rows)), snapshot)
+        grouped: dict[Place, list[StoredChunk]] = {place: [] for place in places}
+        for stored in chunks:
+            grouped.get((stored.file_id, key_of(bytes.fromhex(stored.chunk.digest))), []).append(stored)
+        if len(chunks) != len(ids) or not all(grouped.values()):
+            raise RuntimeError("rows of the index were moved while they were read")
+        return {place: tuple(sorted(some, key=_position)) for place, some in grouped.items()}
+
     def named(self, names: Iterable[str], limit: int, snapshot: Snapshot) -> list[StoredChunk]:
         """Live chunks whose symbol is one of `names`, upper and lower case being the same."""
         where = in_strings("name", sorted({_fold(name) for name in names}))
@@ -100,20 +152,27 @@ class ChunksTable:
         boosts: Mapping[str, float],
         limit: int,
         where: str | None,
+        within: Snapshot,
         snapshot: Snapshot,
     ) -> list[tuple[StoredChunk, float]]:
-        """Live chunks by the boosted sum of each field's BM25, best first."""
+        """Live chunks of the files `within` by the boosted sum of each field's BM25, best first."""
+        directory = self.directory(snapshot)
         text = _clean(" ".join(terms))
         clauses = [_clause(text, name, boost) for name, boost in boosts.items() if boost > 0]
 
         def fetch(count: int) -> pa.Table:
-            query = self._table.search(BooleanQuery(clauses), query_type="fts").select([*_READ, "_score"])
+            query = self._table.search(BooleanQuery(clauses), query_type="fts")
+            query = query.select(["file_id", "digest", "_score"])
             return (query.where(where, prefilter=True) if where else query).limit(count).to_arrow()
 
         def keep(rows: pa.Table) -> list[tuple[StoredChunk, float]]:
-            alive = _alive(rows, snapshot)
-            scores = rows.column("_score").take(pa.array(alive, pa.int64())).to_pylist()
-            return list(zip(_decode_at(rows, alive, snapshot), scores, strict=True))
+            scores: dict[Place, float] = {}
+            columns = (rows.column(name).to_pylist() for name in ("file_id", "digest", "_score"))
+            for file_id, digest, score in zip(*columns, strict=True):
+                if file_id in within.by_id:
+                    scores.setdefault((file_id, key_of(digest)), score)
+            chunks = self.at(list(scores), directory, snapshot)
+            return [(chunk, score) for place, score in scores.items() for chunk in chunks[place]]
 
         return _overfetch(fetch, keep, limit) if clauses and text.split() else []
 
@@ -131,12 +190,6 @@ class ChunksTable:
         rows = (query.where(where) if where else query).limit(None).to_arrow()
         rows = rows.filter(pa.array(np.isin(rows.column("file_id").to_numpy(), snapshot.ids)))
         return dict(zip(rows.column("digest").to_pylist(), rows.column("file_id").to_pylist(), strict=True))
-
-    def live_keys(self, snapshot: Snapshot) -> NDArray[np.uint64]:
-        """The first eight bytes of the digest of each live chunk, with repetitions."""
-        rows = self._table.search().select(["file_id", "digest"]).limit(None).to_arrow()
-        live = np.isin(rows.column("file_id").to_numpy(), snapshot.ids)
-        return first_bytes(rows.column("digest"))[live]
 
     def version(self) -> int:
         return int(self._table.version)
@@ -255,8 +308,12 @@ def _decode(rows: pa.Table, snapshot: Snapshot) -> list[StoredChunk]:
     """The live chunks among `rows`, by path and place."""
     return sorted(
         _decode_at(rows, _alive(rows, snapshot), snapshot),
-        key=lambda c: (c.path, c.chunk.start_byte, c.chunk.part),
+        key=_position,
     )
+
+
+def _position(stored: StoredChunk) -> tuple[str, int, int]:
+    return (stored.path, stored.chunk.start_byte, stored.chunk.part)
 
 
 def _decode_at(rows: pa.Table, positions: list[int], snapshot: Snapshot) -> list[StoredChunk]:

@@ -29,7 +29,8 @@ class CoverageCounter:
     def count(self, fingerprint: str, snapshot: Snapshot) -> Coverage:
         """Coverage of the live texts in `snapshot` by the vectors of one model, at each exit that has any."""
         chunks = self._tables.chunks
-        live = self._keys("live", (chunks.version(), snapshot.version), lambda: chunks.live_keys(snapshot))
+        directory = chunks.directory(snapshot)
+        live = self._keys("live", directory.version, lambda: directory.keys)
         vectors = {}
         for (key, exit), table in self._tables.vectors.all().items():
             if key == table_key(fingerprint):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mosearch.store._chunks import ChunksTable
+from mosearch.store._chunks import ChunksTable, condition
+from mosearch.store._directory import Directory, key_of
 from mosearch.store._files import Snapshot
+from mosearch.store._matrix import Matrix
 from mosearch.store._vectors import VectorTable
-from mosearch.types import StoredChunk
+from mosearch.types import Filters, StoredChunk
 
-Scored = list[tuple[bytes, float]]
+Scored = list[tuple[int, float]]
+"""(`_directory.key_of` of a digest, similarity), best first."""
+Hits = list[tuple[StoredChunk, float]]
 
 _COPIES = 8
 """At most so many chunks of one and the same text in an answer."""
@@ -23,68 +27,112 @@ _APPROXIMATE_MOST = 2_000
 _JOINED_AT_ONCE = 256
 
 
-def nearest(
-    vectors: VectorTable,
-    chunks: ChunksTable,
-    query: NDArray[np.float32],
-    limit: int,
-    where: str | None,
-    snapshot: Snapshot,
-) -> list[tuple[StoredChunk, float]]:
-    """Chunks of the files in `snapshot` that satisfy `where`, by similarity to the unit vector `query`."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    query: NDArray[np.float32]
+    """A unit vector, [dim]."""
+    limit: int
+    filters: Filters
+    snapshot: Snapshot
+    """All files."""
+    within: Snapshot
+    """Those that the filters' globs allow."""
 
-    def join(found: Scored) -> list[tuple[StoredChunk, float]]:
-        return _join(found, chunks, limit, where, snapshot)
 
+def among(matrix: Matrix, chunks: ChunksTable, asked: Question) -> Hits:
+    """By comparing every vector of a table."""
+    directory = chunks.directory(asked.snapshot)
+    where = condition(asked.filters, asked.within)
+    if where is None:
+        allowed = matrix.holding(directory)
+    else:
+        digests = chunks.live_digests(where, asked.within)
+        allowed = np.isin(matrix.keys, np.fromiter(map(key_of, digests), np.uint64, len(digests)))
+    similarity = np.where(allowed, matrix.similarities(asked.query), -np.inf)
+    count = min(asked.limit, int((similarity > -np.inf).sum()))
+    best = np.argpartition(-similarity, count - 1)[:count] if count else np.empty(0, np.int64)
+    best = best[np.argsort(-similarity[best], kind="stable")]
+    found = zip(matrix.keys[best].tolist(), similarity[best].tolist(), strict=True)
+    return _join(list(found), chunks, directory, asked)
+
+
+def approximately(vectors: VectorTable, chunks: ChunksTable, asked: Question) -> Hits:
+    """By the table's index; exactly where few vectors are allowed, or it finds too few."""
+    directory = chunks.directory(asked.snapshot)
+    where = condition(asked.filters, asked.within)
+
+    def join(found: Scored) -> Hits:
+        return _join(found, chunks, directory, asked)
+
+    limit = asked.limit
     count = (limit if where is None else 2 * limit) + limit // 4 + 16
-    found = vectors.nearest(query, count, exact=False)
+    found = _keyed(vectors.nearest(asked.query, count, exact=False))
     hits = join(found)
     if len(hits) >= limit or len(found) == vectors.rows():
         return hits
-    allowed = chunks.live_digests(where, snapshot)
+    allowed = chunks.live_digests(where, asked.within)
     if len(allowed) <= _COMPARE_ALL:
-        return join(_compare(vectors, allowed, query))
-    return _widen(vectors, allowed, query, limit, join)
+        return join(_compare(vectors, allowed, asked.query))
+    return _widen(vectors, {key_of(digest) for digest in allowed}, asked, join)
+
+
+def _keyed(found: Iterable[tuple[bytes, float]]) -> Scored:
+    return [(key_of(digest), similarity) for digest, similarity in found]
 
 
 def _compare(vectors: VectorTable, allowed: Collection[bytes], query: NDArray[np.float32]) -> Scored:
     digests, matrix = vectors.get(allowed)
     similarity = (matrix.astype(np.float32) @ query).clip(-1, 1)
     order = np.argsort(-similarity, kind="stable")
-    return [(digests[i], float(similarity[i])) for i in order]
+    return [(key_of(digests[i]), float(similarity[i])) for i in order]
 
 
 def _widen(
-    vectors: VectorTable,
-    allowed: Collection[bytes],
-    query: NDArray[np.float32],
-    limit: int,
-    join: Callable[[Scored], list[tuple[StoredChunk, float]]],
-) -> list[tuple[StoredChunk, float]]:
+    vectors: VectorTable, allowed: Collection[int], asked: Question, join: Callable[[Scored], Hits]
+) -> Hits:
     """Asks for more and more neighbours until enough of them are allowed, or there are no more."""
-    count, exact = limit, False
+    count, exact = asked.limit, False
     while True:
         count *= 8
         exact = exact or count > _APPROXIMATE_MOST
-        found = vectors.nearest(query, count, exact=exact)
+        found = _keyed(vectors.nearest(asked.query, count, exact=exact))
         hits = join([pair for pair in found if pair[0] in allowed])
-        if len(hits) >= limit or (exact and len(found) < count):
+        if len(hits) >= asked.limit or (exact and len(found) < count):
             return hits
         # An approximate search that returns fewer has seen all it looks at, not all there is.
         exact = exact or len(found) < count
 
 
-def _join(
-    found: Scored, chunks: ChunksTable, limit: int, where: str | None, snapshot: Snapshot
-) -> list[tuple[StoredChunk, float]]:
-    """The first `limit` chunks that have the digests of `found`, in its order."""
-    hits: list[tuple[StoredChunk, float]] = []
+def _join(found: Scored, chunks: ChunksTable, directory: Directory, asked: Question) -> Hits:
+    """The first chunks that have the digests of `found` and that the filters allow, in its order."""
+    hits: Hits = []
     for start in range(0, len(found), _JOINED_AT_ONCE):
         part = found[start : start + _JOINED_AT_ONCE]
-        places: dict[str, list[StoredChunk]] = defaultdict(list)
-        for chunk in chunks.with_digests([d for d, _ in part], snapshot, where):
-            places[chunk.chunk.digest].append(chunk)
-        hits += [(c, similarity) for d, similarity in part for c in places[d.hex()][:_COPIES]]
-        if len(hits) >= limit:
+        keys = [key for key, _ in part]
+        places = {
+            key: _chosen(files, asked.within)
+            for key, files in zip(keys, directory.files_of(keys), strict=True)
+        }
+        wanted = [(file_id, key) for key, files in places.items() for file_id in files]
+        at = chunks.at(wanted, directory, asked.snapshot)
+        for key, similarity in part:
+            copies = [chunk for file_id in places[key] for chunk in at[file_id, key]]
+            allowed = [chunk for chunk in copies if _is_allowed(chunk, asked.filters)]
+            hits += [(chunk, similarity) for chunk in allowed[:_COPIES]]
+        if len(hits) >= asked.limit:
             break
-    return hits[:limit]
+    return hits[: asked.limit]
+
+
+def _chosen(files: list[int], within: Snapshot) -> list[int]:
+    """Some of the files that hold a text, by path."""
+    allowed = [file_id for file_id in files if file_id in within.by_id]
+    if len(allowed) > 1:
+        allowed.sort(key=lambda file_id: within.by_id[file_id].path)
+    return allowed[: 2 * _COPIES]
+
+
+def _is_allowed(stored: StoredChunk, filters: Filters) -> bool:
+    return (not filters.languages or stored.chunk.language in filters.languages) and (
+        not filters.kinds or stored.chunk.kind in filters.kinds
+    )

@@ -66,7 +66,7 @@ def drop_models(tables: Tables, vectors_dir: Path, kept: Collection[str], least_
 def prune(tables: Tables, vectors_dir: Path) -> int:
     """Deletes vectors of unused digests where they are many, the oldest first; returns how many."""
     drop_models(tables, vectors_dir, (), _LEAST_AGE_DAYS)
-    own = len(np.unique(tables.chunks.live_keys(tables.files.snapshot())))
+    own = len(np.unique(tables.chunks.directory(tables.files.snapshot()).keys))
     crowded = [t for t in tables.vectors.all().values() if t.rows() > (1 + _MOST_UNUSED_SHARE) * own]
     if not crowded:
         return 0

@@ -27,14 +27,15 @@ from mosearch.types import FileRecord, Filters, StoredChunk
 if TYPE_CHECKING:
     from mosearch.store._coverage import CoverageCounter
     from mosearch.store._files import Snapshot
+    from mosearch.store._matrix import Matrices
     from mosearch.store._tables import Tables
 
 T = TypeVar("T")
 
 _TIMEOUT = 10.0
 _ATTEMPTS = 3
-_ANN_ROWS = 5_000
-"""Below, comparing every vector takes less than 10 ms; far above, it also takes 100 MB of buffers."""
+_ANN_ROWS = 200_000
+"""Smaller tables are compared in memory: see `_matrix.MOST_ROWS`."""
 _COMMITTED = "last_commit"
 _SYNCED = "last_sync"
 """An empty file whose time of change says when the index last changed."""
@@ -55,6 +56,7 @@ class Store:
         tables: Tables,
         writer: ProcessLock,
         coverage: CoverageCounter,
+        matrices: Matrices,
     ) -> None:
         self.index_dir = index_dir
         self.vectors_dir = vectors_dir
@@ -62,6 +64,7 @@ class Store:
         self._writer = writer
         self._vectors_lock = ProcessLock(vectors_dir / "vectors.lock")
         self._coverage = coverage
+        self._matrices = matrices
 
     @classmethod
     def open(cls, index_dir: Path, vectors_dir: Path) -> Store:
@@ -71,6 +74,7 @@ class Store:
         version, so that another version's tables are neither read nor touched.
         """
         from mosearch.store._coverage import CoverageCounter
+        from mosearch.store._matrix import Matrices
         from mosearch.store._prune import register
         from mosearch.store._tables import open_tables
 
@@ -80,7 +84,7 @@ class Store:
             writer = ProcessLock(index_dir / "writer.lock")
             tables = open_tables(index_dir, vectors_dir, writer, _TIMEOUT)
             register(index_dir, vectors_dir)
-            return cls(index_dir, vectors_dir, tables, writer, CoverageCounter(tables))
+            return cls(index_dir, vectors_dir, tables, writer, CoverageCounter(tables), Matrices())
 
     def close(self) -> None:
         """Lets go of the tables: whatever is asked from now on raises StoreError."""
@@ -189,7 +193,7 @@ class Store:
         def read(snapshot: Snapshot) -> list[tuple[StoredChunk, float]]:
             within = _within(filters, snapshot)
             where = _chunks.condition(filters, within)
-            return self._tables.chunks.matching(terms, boosts, limit, where, within)
+            return self._tables.chunks.matching(terms, boosts, limit, where, within, snapshot)
 
         return self._consistent(read)
 
@@ -282,7 +286,7 @@ class Store:
 
         Of a text that occurs in many files, the first few places are returned.
         """
-        from mosearch.store import _chunks, _nearest
+        from mosearch.store import _nearest
 
         direction = np.asarray(query, np.float32)
         length = float(np.linalg.norm(direction))
@@ -294,8 +298,11 @@ class Store:
             if table is None:
                 return []
             within = _within(filters, snapshot)
-            where = _chunks.condition(filters, within)
-            return _nearest.nearest(table, self._tables.chunks, direction / length, limit, where, within)
+            asked = _nearest.Question(direction / length, limit, filters, snapshot, within)
+            matrix = self._matrices.of((fingerprint, exit), table)
+            if matrix is not None:
+                return _nearest.among(matrix, self._tables.chunks, asked)
+            return _nearest.approximately(table, self._tables.chunks, asked)
 
         return self._consistent(read)
 

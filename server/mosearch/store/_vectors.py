@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mosearch.errors import StoreError
+from mosearch.store._directory import first_bytes, whole
 from mosearch.store._lance import BTree, IvfRq
 from mosearch.store._sql import in_digests
 
@@ -25,6 +26,8 @@ _NAME = re.compile(r"vectors_([0-9A-Za-z]{16})_(-?\d+)")
 _DIGESTS_PER_QUERY = 512
 _SCAN_ABOVE = 2_048
 """Above so many digests, reading the whole digest column is faster than looking each one up."""
+
+_BATCH_ROWS = 8_192
 
 SECONDS_PER_DAY = 86_400
 SCHEMA_COLUMNS = ["digest", "day", "vector"]
@@ -58,6 +61,18 @@ class VectorTable:
     def keys(self) -> NDArray[np.uint64]:
         """The first eight bytes of every digest: uint64 [rows], in no order."""
         return first_bytes(self._table.search().select(["digest"]).limit(None).to_arrow().column("digest"))
+
+    def whole_digests(self) -> NDArray[np.uint64]:
+        """Every digest as two numbers: uint64 [rows, 2], in no order."""
+        return whole(self._table.search().select(["digest"]).limit(None).to_arrow().column("digest"))
+
+    def batches(self) -> Iterator[tuple[NDArray[np.uint64], Float16]]:
+        """All rows, some at a time: digests as two numbers each, uint64 [n, 2], and vectors, [n, dim]."""
+        query = self._table.search().select(["digest", "vector"]).limit(None)
+        for batch in query.to_batches(batch_size=_BATCH_ROWS):
+            rows = pa.Table.from_batches([batch])
+            blocks = [_matrix(chunk, self.dim) for chunk in rows.column("vector").chunks]
+            yield whole(rows.column("digest")), np.concatenate(blocks)
 
     def all_digests(self) -> set[bytes]:
         rows = self._table.search().select(["digest"]).limit(None).to_arrow()
@@ -218,19 +233,6 @@ def table_key(fingerprint: str) -> str:
     if not re.fullmatch(r"[0-9A-Za-z]{16}", key):
         key = hashlib.blake2b(fingerprint.encode(), digest_size=8).hexdigest()
     return key
-
-
-def first_bytes(digests: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """The first eight bytes of each digest, as a number: uint64 [n].
-
-    Digests are hashes, so this tells a million of them apart; it takes a twentieth of the time and
-    the memory that a set of them takes.
-    """
-    blocks = [np.empty(0, np.uint64)]
-    for chunk in digests.chunks:
-        data = np.frombuffer(chunk.buffers()[1], np.uint64)
-        blocks.append(data[2 * chunk.offset : 2 * (chunk.offset + len(chunk)) : 2])
-    return np.concatenate(blocks)
 
 
 def _table_name(fingerprint: str, exit: int) -> str:

@@ -1,0 +1,73 @@
+"""Where the live chunks are: the part of the `chunks` table that every search needs, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Place = tuple[int, int]
+"""(`file_id`, key): the chunks of one text in one version of a file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Directory:
+    """24 bytes for each live chunk, in the order of `keys`; every array is [rows]."""
+
+    keys: NDArray[np.uint64]
+    """What `key_of` gives for each digest."""
+    file_ids: NDArray[np.int64]
+    row_ids: NDArray[np.uint64]
+    """LanceDB's address of the row, which holds for one version of the table."""
+    version: tuple[int, int]
+    """Of the tables of chunks and of files."""
+
+    def files_of(self, keys: Sequence[int]) -> list[list[int]]:
+        """For each text the files in which it occurs, each once."""
+        return [list(dict.fromkeys(self.file_ids[span].tolist())) for span in self._spans(keys)]
+
+    def rows_at(self, places: Sequence[Place]) -> Iterator[int]:
+        """`row_ids` of the chunks at some places."""
+        spans = self._spans([key for _, key in places])
+        for (file_id, _), span in zip(places, spans, strict=True):
+            yield from self.row_ids[span][self.file_ids[span] == file_id].tolist()
+
+    def _spans(self, keys: Sequence[int]) -> Iterator[slice]:
+        wanted = np.array(keys, np.uint64)
+        starts = np.searchsorted(self.keys, wanted, "left").tolist()
+        return map(slice, starts, np.searchsorted(self.keys, wanted, "right").tolist())
+
+
+def build(rows: pa.Table, live: NDArray[np.int64], version: tuple[int, int]) -> Directory:
+    """From columns `file_id`, `digest` and `_rowid` of all chunks, for the files whose ids are `live`."""
+    file_ids = rows.column("file_id").to_numpy()
+    keys = first_bytes(rows.column("digest"))
+    kept = np.flatnonzero(np.isin(file_ids, live))
+    order = kept[np.argsort(keys[kept], kind="stable")]
+    return Directory(keys[order], file_ids[order], rows.column("_rowid").to_numpy()[order], version)
+
+
+def key_of(digest: bytes) -> int:
+    """The first eight bytes of a digest, as a number; see `first_bytes`."""
+    return int.from_bytes(digest[:8], "little")
+
+
+def first_bytes(digests: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """The first eight bytes of each digest, as a number: uint64 [n].
+
+    Digests are hashes, so this tells a million of them apart; it takes a twentieth of the time and
+    the memory that a set of them takes.
+    """
+    return np.ascontiguousarray(whole(digests)[:, 0])
+
+
+def whole(digests: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Each digest as two numbers: uint64 [n, 2], a row's bytes being those of the digest."""
+    blocks = [np.empty((0, 2), np.uint64)]
+    for chunk in digests.chunks:
+        data = np.frombuffer(chunk.buffers()[1], "<u8").reshape(-1, 2)
+        blocks.append(data[chunk.offset : chunk.offset + len(chunk)])
+    return np.concatenate(blocks)
