@@ -114,6 +114,7 @@ def test_indexing_and_searching_by_the_cheapest_exit_start_no_host(root: Path, p
         report = engine.update()
         assert report.embedded == report.chunks
         engine.show("README.md", "# Example\n\nHow to wait for the moon.\n")
+        engine.embed_shown()
         hits = engine.search("patience until the moon", 30, rerank=False).hits
         assert ("README.md", 0) in {(hit.path, hit.exit) for hit in hits}
     assert hosts_in(private_runtime) == []

@@ -14,6 +14,7 @@ from mosearch.encoder import EncoderClient
 from mosearch.encoder.table import STATIC_EXIT, TokenTable, load_table
 from mosearch.errors import EncoderError, HostError
 from mosearch.settings import Settings
+from mosearch.tempo import Tempo
 from mosearch.types import Priority, TextKind
 
 
@@ -25,6 +26,8 @@ class Connection:
         self.trouble = ""
         """Why there was no host when one was last wanted."""
         self.is_closed = False
+        self.tempo = Tempo()
+        """How fast the host embeds for re-ranking."""
         self._settings = settings
         self._linger_seconds = linger_seconds
         self._lock = threading.Lock()

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from mosearch import ranking
 from mosearch.candidates import Index, Plan, Vectors
 from mosearch.connection import Connection
-from mosearch.errors import CancelledError, EncoderError, QueryError, StoreError
+from mosearch.errors import CancelledError, EncoderError, QueryError
 from mosearch.ranking import Candidate, Likeness, Pool, Weights
 from mosearch.types import (
     Chunk,
@@ -156,7 +155,7 @@ class Searcher:
     def _result(
         self, chosen: Sequence[Candidate], vectors: Vectors, clock: _Clock, warning: str
     ) -> SearchResult:
-        exit = self.plan.base if self.plan.base in vectors else None
+        exit = self.plan.within(vectors).base if vectors else None
         return SearchResult(_hits(chosen), clock.timing(), exit, warning=warning)
 
     def _tell(
@@ -164,7 +163,7 @@ class Searcher:
     ) -> None:
         """Give the answer so far to whoever wants it early, unless re-ranking will change nothing."""
         self._check_cancelled()
-        if self.early is None or self._is_final or self.rerank_exit not in vectors:
+        if self.early is None or self._is_final(vectors) or self.rerank_exit not in vectors:
             return
         self.early(self._result(page(), vectors, clock, warning))
         self._check_cancelled()
@@ -180,21 +179,14 @@ class Searcher:
         return self.index.overlay.words(terms, hits, filters)
 
     def _dense(self, vectors: Vectors, count: int, filters: Filters) -> list[Candidate]:
-        return self.index.nearest(self.plan, vectors, count, filters)
+        return self.index.nearest(self.plan.within(vectors), vectors, count, filters)
 
-    @property
-    def _is_final(self) -> bool:
+    def _is_final(self, vectors: Vectors) -> bool:
         """Whether the candidates already come from the exit that would re-rank them."""
-        return self.plan.exits == (self.rerank_exit,)
+        return self.plan.within(vectors).exits == (self.rerank_exit,)
 
     def _encode_query(self, text: str, *, rerank: bool) -> tuple[Vectors, str]:
-        vectors, warning = self._encode(text, "query", self._exits(rerank))
-        return self._planned(vectors), warning
-
-    def _planned(self, vectors: Vectors) -> Vectors:
-        """`vectors`, which are those that candidates can be looked for with."""
-        self.plan = self.plan.within(vectors)
-        return vectors
+        return self._encode(text, "query", self._exits(rerank))
 
     def _encode_code(self, chunk: Chunk, *, rerank: bool) -> tuple[Vectors, str]:
         """Vectors of a piece of code: stored ones where the same text is known, else from the encoder."""
@@ -205,7 +197,7 @@ class Searcher:
                 vectors[exit] = known[chunk.digest]
         missing = tuple(exit for exit in self._exits(rerank) if exit not in vectors)
         encoded, warning = self._encode(chunk.encoder_text, "code", missing)
-        return self._planned({**vectors, **encoded}), warning
+        return {**vectors, **encoded}, warning
 
     def _encode(self, text: str, kind: TextKind, exits: tuple[int, ...]) -> tuple[Vectors, str]:
         """One text at some exits, or at what is at hand instead; if the host fails, without it, and why."""
@@ -242,7 +234,7 @@ class Searcher:
         self, candidates: Sequence[Candidate], vectors: Vectors, askers: int = 1
     ) -> dict[str, float]:
         """Digest → similarity at the re-ranking exit, as far as one asker's share of the time allows."""
-        if self._is_final or self.rerank_exit not in vectors or not candidates:
+        if self._is_final(vectors) or self.rerank_exit not in vectors or not candidates:
             return {}
         query = vectors[self.rerank_exit]
         texts = {item.stored.chunk.digest: item.stored.chunk for item in candidates}
@@ -259,13 +251,20 @@ class Searcher:
             return {}
         deadline = time.monotonic() + self.rerank_budget_ms / 1000 / askers
         computed: dict[str, NDArray[np.float16]] = {}
-        for start in range(0, len(chunks), _RERANK_BATCH):
-            if time.monotonic() >= deadline:
+        tempo = self.encoder.tempo
+        while batch := chunks[len(computed) : len(computed) + _RERANK_BATCH]:
+            texts = [chunk.encoder_text for chunk in batch]
+            begun = time.monotonic()
+            # One text may take all the time that is left; several only half of it, as guesses err.
+            count = max(
+                tempo.fitting(texts[:1], deadline - begun), tempo.fitting(texts, (deadline - begun) / 2)
+            )
+            if not count:
                 break
-            batch = chunks[start : start + _RERANK_BATCH]
+            texts, batch = texts[:count], batch[:count]
             try:
                 encoded = self.encoder.encode(
-                    [chunk.encoder_text for chunk in batch],
+                    texts,
                     "code",
                     (self.rerank_exit,),
                     priority=Priority.RERANK,
@@ -276,21 +275,13 @@ class Searcher:
                 raise
             except EncoderError:
                 break  # The fused order stands; the query's own encoding already reported the trouble.
+            tempo.note(texts, time.monotonic() - begun)
             computed.update(zip((c.digest for c in batch), encoded[self.rerank_exit], strict=True))
-        self._keep(computed)
+        if computed:
+            self.index.store.add_vectors_later(self.index.fingerprint, self.rerank_exit, computed)
+        elif chunks:
+            tempo.doubt()
         return computed
-
-    def _keep(self, computed: dict[str, NDArray[np.float16]]) -> None:
-        if not computed:
-            return
-        with suppress(StoreError):  # in use, or the disk is full: they are computed again when needed
-            self.index.store.add_vectors(
-                self.index.fingerprint,
-                self.rerank_exit,
-                list(computed),
-                np.stack(list(computed.values())),
-                timeout=0,
-            )
 
 
 @dataclass(slots=True)

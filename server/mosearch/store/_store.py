@@ -19,6 +19,7 @@ from mosearch.errors import StoreError, StoreLockedError
 from mosearch.globs import matching
 from mosearch.store._failures import translated
 from mosearch.store._folders import folder_bytes, make_private, tables_folder
+from mosearch.store._later import Later
 from mosearch.store._locks import ProcessLock
 from mosearch.store._quarantine import quarantine
 from mosearch.store._values import TERM_FIELDS, ChunkTerms, Coverage, MissingText, MissingTexts, StoreStats
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TIMEOUT = 10.0
+_LATE_TIMEOUT = 1.0
 _ATTEMPTS = 3
 _ANN_ROWS = 200_000
 """Smaller tables are compared in memory: see `_matrix.MOST_ROWS`."""
@@ -65,6 +67,7 @@ class Store:
         self._vectors_lock = ProcessLock(vectors_dir / "vectors.lock")
         self._coverage = coverage
         self._matrices = matrices
+        self._later = Later(self._write_late)
 
     @classmethod
     def open(cls, index_dir: Path, vectors_dir: Path) -> Store:
@@ -88,6 +91,7 @@ class Store:
 
     def close(self) -> None:
         """Lets go of the tables: whatever is asked from now on raises StoreError."""
+        self._later.close()
         self._open_tables = None
 
     def __enter__(self) -> Store:
@@ -267,10 +271,22 @@ class Store:
             if new:
                 table.add(list(new), vectors[[places[d] for d in new]])
 
+    def add_vectors_later(
+        self, fingerprint: str, exit: int, vectors: Mapping[str, NDArray[np.float16]]
+    ) -> None:
+        """As `add_vectors`, but nobody waits or is told of a failure; `get_vectors` has them at once."""
+        self._later.add(fingerprint, exit, vectors)
+
     def get_vectors(
         self, fingerprint: str, exit: int, digests: Collection[str]
     ) -> dict[str, NDArray[np.float16]]:
         """Digest → float16 [dim], for those of `digests` that have a vector."""
+        waiting = self._later.get(fingerprint, exit, digests)
+        return waiting | self._stored_vectors(fingerprint, exit, [d for d in digests if d not in waiting])
+
+    def _stored_vectors(
+        self, fingerprint: str, exit: int, digests: Collection[str]
+    ) -> dict[str, NDArray[np.float16]]:
         with translated("read vectors", self.vectors_dir):
             table = self._tables.vectors.find(fingerprint, exit)
             if table is None:
@@ -404,6 +420,10 @@ class Store:
     quarantine = staticmethod(quarantine)
 
     # Helpers
+
+    def _write_late(self, fingerprint: str, exit: int, vectors: dict[str, NDArray[np.float16]]) -> None:
+        matrix = np.stack(list(vectors.values()))
+        self.add_vectors(fingerprint, exit, list(vectors), matrix, timeout=_LATE_TIMEOUT)
 
     def _note_commit(self) -> None:
         (tables_folder(self.index_dir) / _COMMITTED).touch()
