@@ -52,7 +52,7 @@ def test_bench_live_counts_what_it_should(history: Path, tmp_path: Path) -> None
 
 
 def test_bench_day_ends_where_it_began(history: Path, tmp_path: Path) -> None:
-    options = ("--root", str(history), "--edits", "6", "--checkouts", "3", "--restarts", "1")
+    options = ("--root", str(history), "--edits", "10", "--checkouts", "3", "--restarts", "1")
     moments = _bench("day", *options, saved=tmp_path / "day.json")
     assert [moment["name"] for moment in moments if moment["name"]] == [
         "start",
@@ -60,7 +60,8 @@ def test_bench_day_ends_where_it_began(history: Path, tmp_path: Path) -> None:
         "the same, after merging",
         "fresh index",
     ]
-    chunks = [moment["figures"][1] for moment in moments if moment["name"]]
+    chunks = [moment["figures"][2] for moment in moments if moment["name"]]
     assert chunks == [30] * 4
-    vectors = [moment["figures"][2] for moment in moments if moment["name"]]
+    assert {moment["figures"][1] for moment in moments} == {0}, "no edit is lost"
+    vectors = [moment["figures"][3] for moment in moments if moment["name"]]
     assert vectors[0] == vectors[3] == 30 < vectors[1], "what was typed over is kept for a while"

@@ -19,14 +19,28 @@ import psutil
 from mosearch.engine import Engine
 from mosearch.evaluation.replay import Edit, History
 from mosearch.evaluation.session import Session
-from mosearch.evaluation.watching import private_folders, running_host, settle
+from mosearch.evaluation.watching import MOST_CHUNKS, literally, private_folders, running_host, settle
 from mosearch.settings import load_settings
 
-COLUMNS = ("", "edits", "chunks", "vectors", "disk MB", "files", "server MB", "host MB", "server threads")
+COLUMNS = (
+    "",
+    "edits",
+    "not found",
+    "chunks",
+    "vectors",
+    "disk MB",
+    "files",
+    "server MB",
+    "host MB",
+    "server threads",
+)
 
 _PAUSE_S = 0.06
 """Between two edits: longer than the server waits for further keys, so that each is embedded."""
 _DIFFERENT_EDITS = 1_000
+_LOOKED_FOR = 10
+"""One in so many edits."""
+_FOUND_SECONDS = 30.0
 _SAVED_SHARE = 0.3
 _KILLED_SHARE = 0.5
 _REACH = 300
@@ -52,17 +66,18 @@ class Moment:
 def live_through(repository: Path, plan: Plan, tell: Callable[[str], None]) -> Iterator[Moment]:
     """Measure at the start, ten times on the way, at the end, after merging, and a fresh index.
 
-    All in private folders, which are removed afterwards.
+    Every tenth edit is looked for until it is found by its meaning.  All in private folders, which are
+    removed afterwards.
     """
     with private_folders() as folder:
         history = History(repository, folder / "work", "HEAD")
         yield from _day(history, plan, tell)
-        yield _moment("the same, after merging", history.root, None, plan.edits, merge=True)
+        yield _moment("the same, after merging", history.root, None, (plan.edits, 0), merge=True)
     with private_folders() as folder:
         history = History(repository, folder / "work", "HEAD")
         with Session(history.root, _OPTIONS) as session:
             settle(session)
-            yield _moment("fresh index", history.root, session, 0, merge=True)
+            yield _moment("fresh index", history.root, session, (0, 0), merge=True)
 
 
 def _day(history: History, plan: Plan, tell: Callable[[str], None]) -> Iterator[Moment]:
@@ -74,9 +89,11 @@ def _day(history: History, plan: Plan, tell: Callable[[str], None]) -> Iterator[
     try:
         settle(session)
         tell(f"{len(edits)} different edits; the day begins")
-        yield _moment("start", history.root, session, 0, merge=True)
+        yield _moment("start", history.root, session, (0, 0), merge=True)
+        missed = 0
         for number in range(1, plan.edits + 1):
-            _edit(session, edits[number % len(edits)], number, chance)
+            is_found = _edit(session, edits[number % len(edits)], number, chance)
+            missed += not is_found
             if number % max(1, plan.edits // plan.checkouts) == 0:
                 history.checkout(chance.choice(commits))
             if number % max(1, plan.edits // plan.restarts) == 0:
@@ -84,31 +101,49 @@ def _day(history: History, plan: Plan, tell: Callable[[str], None]) -> Iterator[
                     session.kill()
                 session.close()
                 session = Session(history.root, _OPTIONS)
+                settle(session)
             if number % max(1, plan.edits // _MOMENTS) == 0 and number < plan.edits:
-                yield _moment("", history.root, session, number)
+                yield _moment("", history.root, session, (number, missed))
         history.checkout(home)
         history.clean()
         settle(session)
-        yield _moment("end, at the first commit", history.root, session, plan.edits)
+        yield _moment("end, at the first commit", history.root, session, (plan.edits, missed))
     finally:
         session.close()
 
 
-def _edit(session: Session, edit: Edit, number: int, chance: random.Random) -> None:
-    """A text that was never there before: the changed symbol gets another name each time."""
-    text = edit.after.replace(edit.changed.symbol, f"{edit.changed.symbol}{number}")
+def _edit(session: Session, edit: Edit, number: int, chance: random.Random) -> bool:
+    """A text that was never there before: the changed symbol gets another name each time.  Whether it is
+    found, if it is looked for."""
+    name = f"{edit.changed.symbol}{number}"
+    text = edit.after.replace(edit.changed.symbol, name)
     session.show(edit.path, edit.before)
     session.show(edit.path, text)
     time.sleep(_PAUSE_S)
+    session.status()  # nobody types faster than the server reads
+    is_found = number % _LOOKED_FOR != 0 or _is_found(session, edit.path, name)
     if chance.random() < _SAVED_SHARE:
         path = session.root / edit.path
         with suppress(OSError):  # its folder is not there in the commit that is checked out
             path.write_text(text, encoding="utf-8")
             session.tell("textDocument/didSave", {"textDocument": {"uri": path.as_uri()}})
     session.hide(edit.path)
+    return is_found
 
 
-def _moment(name: str, root: Path, session: Session | None, edits: int, *, merge: bool = False) -> Moment:
+def _is_found(session: Session, path: str, name: str) -> bool:
+    deadline = time.monotonic() + _FOUND_SECONDS
+    within = {"paths": ["/" + literally(path)]}
+    while time.monotonic() < deadline:
+        hits = session.search(name, limit=MOST_CHUNKS, rerank=False, filters=within)
+        if any(name in hit["symbol"] and hit["exit"] is not None for hit in hits):
+            return True
+    return False
+
+
+def _moment(
+    name: str, root: Path, session: Session | None, edits: tuple[int, int], *, merge: bool = False
+) -> Moment:
     with Engine(root, load_settings(root)) as engine:
         if merge:
             engine.store.optimize()
@@ -122,7 +157,7 @@ def _moment(name: str, root: Path, session: Session | None, edits: int, *, merge
     return Moment(
         name,
         (
-            edits,
+            *edits,
             stats.chunks,
             max(stats.vectors.values(), default=0),
             (stats.index_bytes + stats.vectors_bytes) / 1e6,

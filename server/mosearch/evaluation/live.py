@@ -6,7 +6,6 @@ Everything goes through standard input and output, as an editor would do it.
 from __future__ import annotations
 
 import queue
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -22,7 +21,15 @@ from mosearch import encoder, parsing, workspace
 from mosearch.engine import Engine
 from mosearch.evaluation.replay import Edit, History
 from mosearch.evaluation.session import Session
-from mosearch.evaluation.watching import Samples, is_settled, private_folders, sampled, settle
+from mosearch.evaluation.watching import (
+    MOST_CHUNKS,
+    Samples,
+    is_settled,
+    literally,
+    private_folders,
+    sampled,
+    settle,
+)
 from mosearch.settings import load_settings
 
 DEBOUNCE_MS = 50.0
@@ -31,8 +38,6 @@ _POLL_SECONDS = 0.005
 _ASK_SECONDS = 0.05
 _EDIT_SECONDS = 30.0
 _QUERY_CHARACTERS = 1_000
-_MOST_CHUNKS = 500
-"""Of a file that is edited; what is ranked behind them is not looked at."""
 _CANCELS = 20
 _CANCEL_SECONDS = 3.0
 _QUESTION = "read the configuration and merge it with the defaults"
@@ -139,10 +144,10 @@ def _until_found(session: Session, path: str, line: int, query: str, start: floa
     """Seconds until words and meaning are found.  Only that file is asked about: whether a change is there
     must not depend on how many other places answer as well."""
     found: dict[str, float] = {}
-    within = {"paths": ["/" + _literally(path)]}
+    within = {"paths": ["/" + literally(path)]}
     while len(found) < 2 and time.perf_counter() - start < _EDIT_SECONDS:
         time.sleep(_POLL_SECONDS)
-        for hit in _ask(session, query, limit=_MOST_CHUNKS, filters=within):
+        for hit in _ask(session, query, limit=MOST_CHUNKS, filters=within):
             if _is_at(hit, session, path, line):
                 found.setdefault("words", time.perf_counter() - start)
                 if hit["exit"] is not None:
@@ -157,11 +162,6 @@ def _ask(session: Session, query: str, **options: object) -> list[dict[str, Any]
 def _is_at(hit: Mapping[str, Any], session: Session, path: str, line: int) -> bool:
     place = hit["location"]
     return bool(place["uri"] == (session.root / path).as_uri() and place["range"]["start"]["line"] == line)
-
-
-def _literally(path: str) -> str:
-    """A glob that means just this path."""
-    return re.sub(r"([\\*?\[\]])", r"\\\1", path)
 
 
 def _checkout(session: Session, history: History, beside: History, changed_files: int) -> Figures:

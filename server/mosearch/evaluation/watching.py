@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -16,6 +17,8 @@ import psutil
 
 from mosearch.evaluation.session import Session, SessionError
 
+MOST_CHUNKS = 500
+"""Of a file that is edited; what is ranked behind them is not looked at."""
 _SAMPLE_SECONDS = 0.5
 _POLL_SECONDS = 0.05
 
@@ -97,3 +100,8 @@ def private_folders() -> Iterator[Path]:
             if value is not None:
                 os.environ[name] = value
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def literally(path: str) -> str:
+    """A glob that means just this path."""
+    return re.sub(r"([\\*?\[\]])", r"\\\1", path)

@@ -25,8 +25,10 @@ _MODELS = "models"
 _LEAST_AGE_DAYS = 30
 """Young vectors stay: branches are switched back to, deletions undone, models tried and compared."""
 _MOST_UNUSED_SHARE = 0.5
-_FEW_UNUSED = 10_000
-"""Fewer take some megabytes at most: nothing is gained by dropping them."""
+_TOO_MANY_UNUSED_SHARE = 0.8
+"""With two exits, chunks and vectors then take half as much again as they would without."""
+_FEW_UNUSED = 2_000
+"""Fewer take a megabyte or two: nothing is gained by dropping them."""
 
 
 def register(index_dir: Path, vectors_dir: Path) -> None:
@@ -84,16 +86,16 @@ def prune(tables: Tables, vectors_dir: Path) -> int:
 def _surplus(unused: Sequence[tuple[bytes, int]], live: int, today: int) -> list[bytes]:
     """Which of the unused (digest, day) may go.
 
-    Few of them stay, many stay for a month.  As many as are in use, or more, are thinned out to half
+    Few of them stay, many stay for a month.  Nearly as many as are in use, or more, are thinned out to half
     of that whatever their age: the disk is not for texts that nobody has any more.
     """
-    most = max(live, _FEW_UNUSED)
+    most = max(int(_TOO_MANY_UNUSED_SHARE * live), _FEW_UNUSED)
     if len(unused) <= _MOST_UNUSED_SHARE * live:
         return []
     if len(unused) <= most:
         return [digest for digest, day in unused if day < today - _LEAST_AGE_DAYS]
     newest_first = sorted(unused, key=lambda item: -item[1])
-    return [digest for digest, _ in newest_first[int(_MOST_UNUSED_SHARE * most) :]]
+    return [digest for digest, _ in newest_first[int(_MOST_UNUSED_SHARE * max(live, _FEW_UNUSED)) :]]
 
 
 def _live_digests(vectors_dir: Path) -> set[bytes]:
