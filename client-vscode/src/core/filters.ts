@@ -27,6 +27,16 @@ export function toFilters(chosen: Chosen, openPaths: readonly string[]): Filters
   return filters;
 }
 
+/** Where similar code is looked for. */
+export type Scope = "all" | "folder" | "openFiles";
+
+/** The filters for code like that in `path`; files at the top of a workspace folder have all of it around them. */
+export function scopeFilters(scope: Scope, path: string, openPaths: readonly string[]): Filters {
+  const end = path.lastIndexOf("/");
+  const folder = scope === "folder" && end > 0 ? path.slice(0, end) : null;
+  return toFilters({ ...nothingChosen, folder, openFiles: scope === "openFiles" }, openPaths);
+}
+
 export function isRestricted(chosen: Chosen): boolean {
   return chosen.languages.length > 0 || chosen.folder !== null || chosen.openFiles;
 }

@@ -61,6 +61,8 @@ export interface SimilarParams {
   range?: Range;
   limit?: number;
   filters?: Filters;
+  /** What is probably not similar, too. */
+  all?: boolean;
 }
 
 export type FolderState = "opening" | "indexing" | "ready" | "cancelled" | "failed";

@@ -67,11 +67,10 @@ export async function install(wanted: Installation): Promise<void> {
     const base = await findBase(wanted.preferred, cwd);
     report(l10n.t("Creating a virtual environment"));
     requireSuccess(await step(base.path, ["-m", "venv", "--clear", folder]), venvAdvice(base));
-    const extra = workspace.getConfiguration("mosearch.server").get<string[]>("pipArguments", []);
     const pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"];
     report(l10n.t("Downloading"));
     requireSuccess(
-      await step(interpreterIn(folder), [...pip, ...extra, source]),
+      await step(interpreterIn(folder), [...pip, ...pipArguments(), source]),
       l10n.t("pip could not install {0}. The log has its whole output.", source),
     );
     await writeFile(path.join(folder, MARKER), JSON.stringify({ source }));
@@ -79,6 +78,11 @@ export async function install(wanted: Installation): Promise<void> {
     await rm(folder, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** What the user adds to `pip install`. */
+export function pipArguments(): string[] {
+  return workspace.getConfiguration("mosearch.server").get<string[]>("pipArguments", []);
 }
 
 function interpreterIn(folder: string): string {

@@ -3,8 +3,10 @@
 import * as path from "node:path";
 import { ProgressLocation, commands, l10n, window, type ExtensionContext, type LogOutputChannel } from "vscode";
 import { messageOf } from "../core/errors.js";
+import { CPU_BUILDS, CUDA_BUILDS, takingFrom, torchAdvice } from "../core/torch.js";
 import { activeInterpreter } from "./launch.js";
-import { install, installationSource } from "./privateEnvironment.js";
+import { install, installationSource, pipArguments } from "./privateEnvironment.js";
+import { run } from "./process.js";
 import type { Session } from "./session.js";
 
 /** Set once the user said no: then only the status bar and the commands offer it. */
@@ -38,16 +40,19 @@ export class Setup {
     if (this.running) return;
     const source = await installationSource(this.context.extensionPath);
     const installIt = l10n.t("Install");
-    const choose = l10n.t("Use Another Python…");
+    const choose = l10n.t("Change Settings…");
     const answer = await window.showInformationMessage(
       l10n.t("Install MoSEarch's server?"),
       {
         modal: true,
-        detail: l10n.t(
-          "It goes into a virtual environment of this extension and changes no other Python. pip installs {0} and what it needs, several hundred megabytes, from the package index that pip is set up for.\n\n{1}",
-          path.basename(source),
+        detail: [
+          l10n.t(
+            "It goes into a virtual environment of this extension and changes no other Python. pip installs {0} and what it needs, PyTorch among it, from the package index that pip is set up for.",
+            path.basename(source),
+          ),
+          ...(await this.aboutTorch()),
           this.folder,
-        ),
+        ].join("\n\n"),
       },
       installIt,
       choose,
@@ -58,6 +63,29 @@ export class Setup {
 
   private get folder(): string {
     return path.join(this.context.globalStorageUri.fsPath, "python");
+  }
+
+  private async aboutTorch(): Promise<string[]> {
+    switch (torchAdvice(process.platform, await hasNvidiaGpu(path.dirname(this.folder)), pipArguments())) {
+      case "large":
+        return [
+          l10n.t(
+            "On Linux that is the build for NVIDIA GPUs, several gigabytes, and no such GPU was found. For the build without, under 1 GB in all, set mosearch.server.pipArguments to {0} first.",
+            takingFrom(CPU_BUILDS),
+          ),
+        ];
+      case "gpu":
+        return [l10n.t("An NVIDIA GPU was found; the build for it takes several gigabytes.")];
+      case "gpuLeftOut":
+        return [
+          l10n.t(
+            "An NVIDIA GPU was found. For the build that uses it, several gigabytes, set mosearch.server.pipArguments to {0} first.",
+            takingFrom(CUDA_BUILDS),
+          ),
+        ];
+      case undefined:
+        return [];
+    }
   }
 
   private async install(source: string): Promise<void> {
@@ -99,5 +127,15 @@ export class Setup {
     const openLog = l10n.t("Open Log");
     const answer = await window.showErrorMessage(l10n.t("MoSEarch: {0}", messageOf(error)), openLog);
     if (answer === openLog) this.log.show();
+  }
+}
+
+/** Whether the driver's own tool lists one. */
+async function hasNvidiaGpu(cwd: string): Promise<boolean> {
+  try {
+    const { code, stdout } = await run("nvidia-smi", ["-L"], { cwd, signal: AbortSignal.timeout(5000) });
+    return code === 0 && stdout.includes("GPU ");
+  } catch {
+    return false;
   }
 }

@@ -10,9 +10,11 @@ import {
   type Disposable,
 } from "vscode";
 import { messageOf } from "../core/errors.js";
+import { scopeFilters, type Scope } from "../core/filters.js";
 import { lines, link, scoreText } from "../core/hits.js";
 import type { Hit, SimilarAnswer, SimilarParams } from "../core/protocol.js";
 import { similar } from "../search/ask.js";
+import { openPaths } from "../search/filterMenus.js";
 import type { Session } from "../server/session.js";
 import { kindIcon } from "../ui/kinds.js";
 import { linesOf, openHit, uriOf } from "../ui/places.js";
@@ -78,23 +80,34 @@ export class SimilarCode {
     await this.find(originIn(editor));
   }
 
-  private async find(origin: Origin): Promise<void> {
-    const again = (): Promise<SimilarAnswer> => this.ask(origin);
+  /** With `all`, also what is probably not similar. */
+  private async find(origin: Origin, all = false): Promise<void> {
+    const again = (): Promise<SimilarAnswer> => this.ask(origin, all);
     const answer = await told(again);
     if (answer === undefined) return;
     const { hits } = answer;
     const where = workspace.getConfiguration("mosearch.similar").get<string>("show", "both");
-    const title = `${workspace.asRelativePath(origin.uri)}:${String(origin.range.start.line + 1)}`;
+    const place = `${workspace.asRelativePath(origin.uri)}:${String(origin.range.start.line + 1)}`;
+    const title = [place, scopeText(scopeOf(origin))].filter((part) => part !== "").join(" · ");
     this.view.show({ title, hits, origin: answer.origin, again }, where === "view");
-    if (hits.length === 0) void window.showInformationMessage(l10n.t("MoSEarch found no similar code."));
+    if (hits.length === 0) await this.foundNothing(origin, all);
     else if (where !== "view") await peek(origin, hits);
+  }
+
+  private async foundNothing(origin: Origin, all: boolean): Promise<void> {
+    const closest = l10n.t("Show the Closest");
+    const where = scopeText(scopeOf(origin));
+    const text =
+      where === "" ? l10n.t("MoSEarch found no similar code.") : l10n.t("MoSEarch found no similar code ({0}).", where);
+    const answer = await window.showInformationMessage(text, ...(all ? [] : [closest]));
+    if (answer === closest) await this.find(origin, true);
   }
 
   private async compareFromEditor(): Promise<void> {
     const editor = window.activeTextEditor;
     if (editor === undefined) return;
     const origin = originIn(editor);
-    const answer = await told(() => this.ask(origin));
+    const answer = await told(() => this.ask(origin, true));
     if (answer === undefined) return;
     const items = answer.hits.map((hit) => ({
       hit,
@@ -110,10 +123,21 @@ export class SimilarCode {
     if (picked !== undefined) await compare(answer.origin, picked.hit);
   }
 
-  private async ask(origin: Origin): Promise<SimilarAnswer> {
+  private async ask(origin: Origin, all: boolean): Promise<SimilarAnswer> {
     const client = await this.session.ready();
-    return await similar(client, origin.params, { signal: new AbortController().signal });
+    const filters = scopeFilters(scopeOf(origin), workspace.asRelativePath(origin.uri, false), openPaths());
+    return await similar(client, { ...origin.params, filters, all }, { signal: new AbortController().signal });
   }
+}
+
+function scopeOf(origin: Origin): Scope {
+  return workspace.getConfiguration("mosearch.similar", origin.uri).get<Scope>("scope", "all");
+}
+
+/** Where was looked, if not everywhere. */
+function scopeText(scope: Scope): string {
+  if (scope === "all") return "";
+  return scope === "folder" ? l10n.t("same folder") : l10n.t("open files");
 }
 
 /** The result, with progress in the status bar if it takes a while; undefined after saying what went wrong. */

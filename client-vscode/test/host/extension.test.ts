@@ -14,6 +14,7 @@ import {
   type TextDocument,
 } from "vscode";
 import type { Api } from "../../src/api.js";
+import { scopeFilters } from "../../src/core/filters.js";
 import { compare } from "../../src/similar/compare.js";
 import { serverSettingsOf } from "../../src/server/settings.js";
 
@@ -28,19 +29,26 @@ suite("the extension", () => {
   let extension: Extension<Api>;
   let api: Api;
   let document: TextDocument;
+  /** Holds functions that are like one another. */
+  let decorators: TextDocument;
 
   suiteSetup(async () => {
     const found = extensions.getExtension<Api>("mosearch.mosearch");
     assert.ok(found);
     extension = found;
     api = await extension.activate();
-    const [termui] = await workspace.findFiles("src/click/termui.py");
-    assert.ok(termui);
-    document = await workspace.openTextDocument(termui);
+    document = await opened("src/click/termui.py");
+    decorators = await opened("src/click/decorators.py");
   });
 
-  function lineOf(text: string): number {
-    const line = document.getText().split("\n").findIndex((candidate) => candidate.includes(text));
+  async function opened(path: string): Promise<TextDocument> {
+    const [uri] = await workspace.findFiles(path);
+    assert.ok(uri);
+    return await workspace.openTextDocument(uri);
+  }
+
+  function lineOf(text: string, inside = document): number {
+    const line = inside.getText().split("\n").findIndex((candidate) => candidate.includes(text));
     assert.ok(line >= 0);
     return line;
   }
@@ -67,11 +75,17 @@ suite("the extension", () => {
   });
 
   test("similar code is found for a cursor, and the answer says what it was asked about", async () => {
-    const line = lineOf("def confirm(");
-    const textDocument = { uri: document.uri.toString() };
-    const answer = await api.similar({ textDocument, position: { line: line + 1, character: 4 } });
+    const line = lineOf("def confirmation_option(", decorators);
+    const textDocument = { uri: decorators.uri.toString() };
+    const asked = { textDocument, position: { line: line + 1, character: 4 } };
+    const answer = await api.similar(asked);
     assert.ok(answer.hits.length > 0);
     assert.equal(answer.origin.range.start.line, line);
+    const all = await api.similar({ ...asked, all: true });
+    assert.ok(all.hits.length > answer.hits.length, "what is probably not similar comes on request");
+    const elsewhere = await api.similar({ ...asked, all: true, filters: scopeFilters("openFiles", "", ["src/click/core.py"]) });
+    assert.ok(elsewhere.hits.length > 0);
+    assert.ok(elsewhere.hits.every(({ path }) => path === "src/click/core.py"));
   });
 
   test("only what somebody set goes to the server", async function () {
@@ -104,13 +118,14 @@ suite("the extension", () => {
   });
 
   test("a selection's similar code is listed and its link copied", async () => {
-    const editor = await window.showTextDocument(document);
-    const line = lineOf("def confirm(");
-    editor.selection = new Selection(line, 0, line + 8, 0);
+    const editor = await window.showTextDocument(decorators);
+    const line = lineOf("def confirmation_option(", decorators);
+    const end = lineOf("def password_option(", decorators);
+    editor.selection = new Selection(line, 0, end, 0);
     await commands.executeCommand("mosearch.findSimilarCode");
     const { hits } = await api.similar({
-      textDocument: { uri: document.uri.toString() },
-      range: { start: { line, character: 0 }, end: { line: line + 8, character: 0 } },
+      textDocument: { uri: decorators.uri.toString() },
+      range: { start: { line, character: 0 }, end: { line: end, character: 0 } },
     });
     await commands.executeCommand("mosearch.results.copyLink", { type: "hit", hit: hits[0] });
     assert.match(await env.clipboard.readText(), /^src\/click\/\w+\.py#L\d+/);

@@ -134,8 +134,8 @@ test("filters restrict the search, and the title says so", async () => {
 });
 
 test("Find Similar Code in the context menu peeks at similar code and lists it in the view", async () => {
-  await work.openFile("termui.py");
-  await work.goToLine(lineOf(scene, "termui.py", "def confirm("));
+  await work.openFile("decorators.py");
+  await work.goToLine(lineOf(scene, "decorators.py", "def confirmation_option("));
   await work.press("Shift+F10");
   await work.page.locator(".context-view .action-label", { hasText: /^Find Similar Code$/ }).waitFor();
   await work.picture("08-menu");
@@ -153,7 +153,7 @@ test("Find Similar Code in the context menu peeks at similar code and lists it i
 test("in the results view, hits are compared, copied, dismissed and refreshed", async () => {
   const hits = work.results.filter({ hasText: /\.\d\d/ });
   const count = await hits.count();
-  assert.ok(count > 2);
+  assert.ok(count >= 2);
 
   const name = await hits.nth(1).locator(".label-name").textContent();
   await hits.nth(1).click({ button: "right" });
@@ -165,7 +165,7 @@ test("in the results view, hits are compared, copied, dismissed and refreshed", 
   await hits.nth(1).hover();
   await hits.nth(1).locator('[aria-label^="Compare"]').click();
   await work.page.locator(".monaco-diff-editor .modified .view-line", { hasText: name ?? "" }).first().waitFor();
-  await work.page.locator(".monaco-diff-editor .original .view-line", { hasText: "confirm(" }).first().waitFor();
+  await work.page.locator(".monaco-diff-editor .original .view-line", { hasText: "confirmation_option(" }).first().waitFor();
   await work.picture("11-compare");
 
   await hits.nth(1).hover();

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { nextStart, type Backoff } from "../../src/core/backoff.js";
-import { escapeGlob, isRestricted, nothingChosen, toFilters } from "../../src/core/filters.js";
+import { escapeGlob, isRestricted, nothingChosen, scopeFilters, toFilters } from "../../src/core/filters.js";
 import { healthOf } from "../../src/core/health.js";
 import { forget, remember } from "../../src/core/history.js";
 import { byFile, headline, hitKey, lines, link, replaceHits, scoreText } from "../../src/core/hits.js";
 import { pipStep } from "../../src/core/pip.js";
 import type { FolderStatus, Hit } from "../../src/core/protocol.js";
 import { forServer, serverName, serverSettings } from "../../src/core/settings.js";
+import { torchAdvice } from "../../src/core/torch.js";
 import { escapeHtml, unindented } from "../../src/core/text.js";
 import { interpreterNames, isRecentEnough, readProbe } from "../../src/server/python.js";
 
@@ -100,6 +101,22 @@ test("open files are those in the folder, and none means nothing, not everything
   const chosen = { languages: [], folder: "src", openFiles: true };
   assert.deepEqual(toFilters(chosen, ["src/a.py", "test/b.py"]), { paths: ["/src/a.py"] });
   assert.deepEqual(toFilters({ ...chosen, folder: null }, []), { paths: ["/."] });
+});
+
+test("similar code is looked for in the file's folder, in open files, or everywhere", () => {
+  assert.deepEqual(scopeFilters("all", "src/a.py", ["b.py"]), {});
+  assert.deepEqual(scopeFilters("folder", "src/net/a.py", []), { paths: ["/src/net/"] });
+  assert.deepEqual(scopeFilters("folder", "a.py", []), {}, "all of the workspace is around it");
+  assert.deepEqual(scopeFilters("openFiles", "src/a.py", ["src/a.py", "b.py"]), { paths: ["/src/a.py", "/b.py"] });
+});
+
+test("the build of PyTorch is told of where another may be wanted", () => {
+  assert.equal(torchAdvice("linux", false, []), "large");
+  assert.equal(torchAdvice("linux", true, []), "gpu");
+  assert.equal(torchAdvice("win32", true, []), "gpuLeftOut");
+  assert.equal(torchAdvice("win32", false, []), undefined);
+  assert.equal(torchAdvice("darwin", false, []), undefined);
+  assert.equal(torchAdvice("linux", false, ["--index-url", "x"]), undefined, "the user has decided");
 });
 
 test("a path means itself as a glob", () => {
