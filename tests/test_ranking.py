@@ -247,6 +247,19 @@ def test_a_file_named_like_the_question_comes_first() -> None:
     assert ranked[0].stored is named
 
 
+def test_a_file_that_the_question_names_is_seen_though_its_chunks_rank_low() -> None:
+    others = [(_stored(f"f{i}", path=f"src/misc{i}.py", file_id=i), 60.0 - i) for i in range(30)]
+    named = _stored("run", path="src/scheduler.py", file_id=99)
+    pool = ranking.gather(ranking.parse_query("how tasks are scheduled"), [*others, (named, 1.0)], [])
+
+    def place(lead: float) -> int:
+        ranked = ranking.rank(pool, replace(Weights(), place=0.0, place_lead=lead))
+        return [item.stored for item in ranked].index(named)
+
+    assert place(0.0) == 30
+    assert place(3.0) == 0
+
+
 def test_a_file_in_which_several_chunks_answer_comes_first() -> None:
     alone = _stored("a", path="x/alone.py", file_id=2)
     together = [(_stored(f"b{i}", path="x/together.py", start=i), 0.5) for i in range(3)]

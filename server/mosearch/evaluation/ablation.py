@@ -31,7 +31,9 @@ def steps(weights: Weights) -> tuple[Step, ...]:
     """From plain lists to all rules; each but the first three adds to the one before it."""
     plain = replace(
         weights,
-        **dict.fromkeys(("name", "place", "definition", "definition_as_written", "definition_of_type"), 0.0),
+        **dict.fromkeys(
+            ("name", "place", "place_lead", "definition", "definition_as_written", "definition_of_type"), 0.0
+        ),
         **dict.fromkeys(("test", "example", "vendored", "prose", "data", "remainder", "header"), 1.0),
         coherence=0.0,
         lead=0.0,

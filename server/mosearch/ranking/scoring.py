@@ -33,7 +33,9 @@ def scores(pool: Pool, weights: Weights) -> NDArray[np.float64]:
         + weights.definition_as_written * pool.as_written
         + weights.definition_of_type * pool.of_type
     )
-    single = _fused(pool, weights) * (1 + boost) * np.where(pool.traits, factors, 1.0).prod(axis=1)
+    fused = _fused(pool, weights)
+    named = weights.place_lead * fused.max(initial=0.0) * pool.place
+    single = (fused * (1 + boost) + named) * np.where(pool.traits, factors, 1.0).prod(axis=1)
     return _coherent(single, pool.files, weights)
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A score is the fused rank in (0, 1], times 1 + the boosts, times the factors of its traits."""
+    """A score is the fused rank in (0, 1], times 1 + the boosts, plus what a place adds, times the factors of
+    its traits."""
 
     dense: float = 0.7
     """Share of the dense list in the fusion where the deepest exit ordered it; the rest is full text's."""
@@ -26,6 +27,9 @@ class Weights:
     """Boost, at most, for query terms that are akin to words of the symbol's name."""
     place: float = 2.0
     """Boost, at most, for query terms that are akin to words of the file's name or its folder's."""
+    place_lead: float = 0.0
+    """Added for them, at most, in units of the best fused rank: a file that the query names is seen even
+    when its chunks rank low."""
     definition: float = 2.0
     """Boost where the definition of a symbol begins that the query names."""
     definition_as_written: float = 1.0
