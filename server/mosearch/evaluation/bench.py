@@ -39,13 +39,25 @@ def bench_group() -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Where the workspaces are laid out; default: the system's temporary folder.",
 )
+@click.option("--script", is_flag=True, help="Measure sentence-transformers with LanceDB, too.")
+@click.option(
+    "--semble",
+    type=(click.Path(path_type=Path, exists=True), click.Path(path_type=Path, exists=True, file_okay=False)),
+    metavar="PYTHON MODEL",
+    help="A Python that has semble, and static weights for it: measured beside.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all here.")
 def scale(
-    roots: tuple[Path, ...], sizes: tuple[int, ...], folder: Path | None, json_file: Path | None
+    roots: tuple[Path, ...],
+    sizes: tuple[int, ...],
+    folder: Path | None,
+    script: bool,
+    semble: tuple[Path, Path] | None,
+    json_file: Path | None,
 ) -> None:
-    """First index, queries, memory and disk at each number of chunks, and how they grow."""
+    """First index, queries, memory and disk at each number of chunks, how they grow, and peers beside."""
     done: list[Size] = []
-    for size in measure_sizes(roots, sorted(sizes), folder):
+    for size in measure_sizes(roots, sorted(sizes), folder, script=script, semble=semble):
         done.append(size)
         click.echo(f"{size.chunks:,} chunks measured", err=True)
         if json_file is not None:
@@ -64,6 +76,21 @@ def _print(sizes: list[Size]) -> None:
         power = exponent(sizes, name)
         table.add_row(name, *values, "" if power != power else f"n^{power:.2f}")
     Console(width=160).print(table)
+
+
+@bench_group.command("shell")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    help="A folder to ask about; nothing is written there.",
+)
+def shell(root: Path) -> None:
+    """`mosearch search` in a folder never seen, with an index, and with a resident process."""
+    from mosearch.evaluation.shell import measure_commands
+
+    for name, seconds in measure_commands(root).items():
+        click.echo(f"{seconds:6.2f}  {name}")
 
 
 @bench_group.command("live")

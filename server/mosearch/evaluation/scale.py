@@ -18,12 +18,14 @@ import psutil
 
 from mosearch.engine import Engine
 from mosearch.errors import MosearchError
+from mosearch.evaluation import peers
 from mosearch.evaluation.corpora import lay_out
 from mosearch.ranking import FIELD_BOOSTS, parse_query
 from mosearch.settings import load_settings
 from mosearch.types import Filters
 
 _QUERIES = 200
+_SCRIPT_FILES = 100
 _RECALL_AT = 50
 _SAMPLE_S = 0.05
 _MB = 1e6
@@ -41,8 +43,16 @@ with Engine(root, load_settings(root)) as engine:
     imported = time.perf_counter()
     report = engine.update()
     ready = time.perf_counter()
+    rss = psutil.Process().memory_info().rss / 1e6
+    queries = json.load(sys.stdin)
+    begun = time.perf_counter()
+    engine.search(queries[0], 10, rerank=False)
+    first = time.perf_counter() - begun
+    for query in queries:
+        engine.search(query, 10, rerank=False)
     print(json.dumps({"opened_s": imported - start, "ready_s": ready - start, "embedded": report.embedded,
-                      "rss_mb": psutil.Process().memory_info().rss / 1e6}))
+                      "rss_mb": rss, "first_query_ms": 1e3 * first,
+                      "rss_after_queries_mb": psutil.Process().memory_info().rss / 1e6}))
 """
 
 
@@ -55,11 +65,22 @@ class Size:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-def measure_sizes(roots: Sequence[Path], sizes: Sequence[int], folder: Path | None) -> Iterator[Size]:
-    """Measure each size in a workspace of its own, below `folder` or in a temporary folder."""
+def measure_sizes(
+    roots: Sequence[Path],
+    sizes: Sequence[int],
+    folder: Path | None,
+    *,
+    script: bool = False,
+    semble: tuple[Path, Path] | None = None,
+) -> Iterator[Size]:
+    """Measure each size in a workspace of its own, below `folder` or in a temporary folder.
+
+    With `script`, sentence-transformers and LanceDB embed some of the texts, too.  `semble` is a Python
+    that has it and a folder of static weights for it.
+    """
     for chunks in sizes:
         with tempfile.TemporaryDirectory(prefix="mosearch-scale-", dir=folder) as temporary:
-            yield _measure(roots, chunks, Path(temporary).resolve())
+            yield _measure(roots, chunks, Path(temporary).resolve(), script, semble)
 
 
 def exponent(sizes: Sequence[Size], name: str) -> float:
@@ -71,7 +92,9 @@ def exponent(sizes: Sequence[Size], name: str) -> float:
     return float(np.polyfit(x, y, 1)[0])
 
 
-def _measure(roots: Sequence[Path], chunks: int, root: Path) -> Size:
+def _measure(
+    roots: Sequence[Path], chunks: int, root: Path, script: bool, semble: tuple[Path, Path] | None
+) -> Size:
     lay_out(roots, chunks, root)
     start = time.perf_counter()
     report, peak_mb = _index(root)
@@ -81,16 +104,28 @@ def _measure(roots: Sequence[Path], chunks: int, root: Path) -> Size:
     figures["index_s"] = seconds
     figures["chunks_per_s"] = size.chunks / seconds
     figures["index_peak_mb"] = peak_mb
-    with Engine(root, load_settings(root), warm_up=True) as engine:
+    with Engine(root, load_settings(root)) as engine:
         start = time.perf_counter()
         engine.store.optimize()
         figures["optimize_s"] = time.perf_counter() - start
         stats = engine.store.stats()
         figures["bytes_per_chunk"] = (stats.index_bytes + stats.vectors_bytes) / max(1, size.chunks)
-        figures.update(_queries(engine, _sample(engine)))
+        queries = _sample(engine)
+        figures.update(_queries(engine, queries))
         figures["host_mb"] = _host_memory()
-    figures.update(_reopen(root))
+        if script:
+            figures.update(peers.plain_script(_texts(engine)))
+    figures.update(_reopen(root, queries))
+    if semble is not None:
+        figures.update(peers.semble(*semble, root, queries))
     return size
+
+
+def _texts(engine: Engine) -> list[str]:
+    """Of chunks spread over the files."""
+    paths = [path for path, record in engine.store.files().items() if record.chunks]
+    chosen = paths[:: max(1, len(paths) // _SCRIPT_FILES)]
+    return [stored.chunk.encoder_text for path in chosen for stored in engine.store.chunks_of(path)]
 
 
 def _sample(engine: Engine) -> list[str]:
@@ -196,9 +231,8 @@ def _host_memory() -> float:
     )
 
 
-def _reopen(root: Path) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-c", _REOPEN, str(root)], capture_output=True, text=True, check=True
-    )
+def _reopen(root: Path, queries: Sequence[str]) -> dict[str, float]:
+    command = [sys.executable, "-c", _REOPEN, str(root)]
+    done = subprocess.run(command, input=json.dumps(queries), capture_output=True, text=True, check=True)
     values: dict[str, float] = json.loads(done.stdout)
     return {f"reopen_{name}": float(value) for name, value in values.items()}
