@@ -58,7 +58,7 @@ def test_every_size_gets_its_figures(root: Path, use_tiny_model: Path, tmp_path:
     figures = size["figures"]
     assert size["chunks"] >= 100
     assert figures["reopen_embedded"] == 0
-    assert figures["recall_at_50"] == pytest.approx(1.0)
+    assert figures["recall_at_50"] > 0.95
     assert 0 < figures["query_p50_ms"] <= figures["query_p99_ms"]
     assert figures["bytes_per_chunk"] > 0
     assert "query_p50_ms" in done.output

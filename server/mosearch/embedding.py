@@ -93,13 +93,14 @@ class Embedder:
 
     def _passes(self, depth: Depth) -> Iterator[Pass]:
         first, index, deepest = self.first_exit, self.index_exit, self.deepest_exit
-        missing = self.store.coverage(self.fingerprint).missing(index)
+        coverage = self.store.coverage(self.fingerprint)
+        missing = coverage.missing(index)
         few = missing <= _FEW
-        if depth >= Depth.FIRST and first < index and not few:
+        if depth >= Depth.FIRST and first < index and coverage.missing(first) and not few:
             yield self._sized(Pass("first", first, (), Priority.INDEX, kept=1024, step=512))
-        if (depth >= Depth.FIRST and few) or depth >= Depth.INDEX or first == index:
+        if missing and (depth > Depth.FIRST or (depth is Depth.FIRST and few) or first == index):
             yield self._sized(Pass("embed", index, _below(index, first), Priority.INDEX, kept=256, step=64))
-        if depth >= Depth.DEEP and deepest > index:
+        if depth >= Depth.DEEP and deepest > index and coverage.missing(deepest):
             shallower = _below(deepest, first, index)
             yield Pass("deepen", deepest, shallower, Priority.DEEPEN, kept=128, step=8)
 

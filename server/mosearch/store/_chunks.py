@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mosearch.store._arrow import as_column
 from mosearch.store._directory import Directory, Place, build, first_bytes, key_of
 from mosearch.store._files import Snapshot
 from mosearch.store._lance import FTS, BooleanQuery, BTree, FullTextQuery, MatchQuery, Occur
@@ -181,14 +182,14 @@ class ChunksTable:
         rows = self._table.search().select(["file_id", "digest"]).limit(None).to_arrow()
         wanted = np.isin(rows.column("file_id").to_numpy(), snapshot.ids)
         wanted &= np.isin(first_bytes(rows.column("digest")), known, invert=True)
-        rows = rows.filter(pa.array(wanted))
+        rows = rows.filter(as_column(wanted))
         return dict(zip(rows.column("digest").to_pylist(), rows.column("file_id").to_pylist(), strict=True))
 
     def live_digests(self, where: str | None, snapshot: Snapshot) -> dict[bytes, int]:
         """Digest of each live chunk that satisfies `where` → the `file_id` of one file that has it."""
         query = self._table.search().select(["file_id", "digest"])
         rows = (query.where(where) if where else query).limit(None).to_arrow()
-        rows = rows.filter(pa.array(np.isin(rows.column("file_id").to_numpy(), snapshot.ids)))
+        rows = rows.filter(as_column(np.isin(rows.column("file_id").to_numpy(), snapshot.ids)))
         return dict(zip(rows.column("digest").to_pylist(), rows.column("file_id").to_pylist(), strict=True))
 
     def version(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mosearch.store._directory import distinct
 from mosearch.store._files import Snapshot
 from mosearch.store._tables import Tables
 from mosearch.store._values import Coverage
@@ -44,7 +45,7 @@ class CoverageCounter:
             remembered = self._remembered.get(name)
         if remembered is not None and remembered[0] == version:
             return remembered[1]
-        keys: Keys = np.unique(read())
+        keys: Keys = distinct(read())
         with self._mutex:
             self._remembered[name] = (version, keys)
         return keys

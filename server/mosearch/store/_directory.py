@@ -64,6 +64,14 @@ def first_bytes(digests: pa.ChunkedArray) -> NDArray[np.uint64]:
     return np.ascontiguousarray(whole(digests)[:, 0])
 
 
+def distinct(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Sorted, each once.  `np.unique` would import what `_arrow` avoids, too."""
+    ordered = np.sort(keys)
+    is_new = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_new[1:])
+    return ordered[is_new]
+
+
 def whole(digests: pa.ChunkedArray) -> NDArray[np.uint64]:
     """Each digest as two numbers: uint64 [n, 2], a row's bytes being those of the digest."""
     blocks = [np.empty((0, 2), np.uint64)]

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mosearch.errors import StoreError
+from mosearch.store._arrow import as_column
 from mosearch.store._directory import first_bytes, whole
 from mosearch.store._lance import BTree, IvfRq
 from mosearch.store._sql import in_digests
@@ -91,10 +92,10 @@ class VectorTable:
 
     def add(self, digests: Sequence[bytes], vectors: Float16) -> None:
         day = int(time.time()) // SECONDS_PER_DAY
-        flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+        flat = as_column(vectors.reshape(-1))
         columns = [
             pa.array(digests, pa.binary(16)),
-            pa.array(np.full(len(digests), day, np.int32)),
+            as_column(np.full(len(digests), day, np.int32)),
             pa.FixedSizeListArray.from_arrays(flat, self.dim),
         ]
         self._table.add(pa.table(columns, schema=schema(self.dim)))
