@@ -121,10 +121,28 @@ class Searcher:
         return self._result(ranking.select_places(ranked, limit), vectors, clock, warning)
 
     def _alike(self, asked: _Asked, count: int, filters: Filters) -> list[Candidate]:
-        if asked.vectors:
-            return self._dense(asked.vectors, count, filters)
+        """Candidates by vectors and, where likeness can weigh them, by words: a clone whose variables have
+        other names lies far away, but calls the same."""
         terms = tuple(dict.fromkeys(ranking.terms_of_text(asked.part.chunk.text)))[:_LEXICAL_TERMS]
-        return [Candidate(stored, score) for stored, score in self._lexical(terms, count, filters)]
+        if not asked.vectors:
+            return [Candidate(stored, score) for stored, score in self._lexical(terms, count, filters)]
+        near = self._dense(asked.vectors, count, filters)
+        if not {item.exit for item in near} <= set(self.likeness):
+            return near
+        known = {item.key for item in near}
+        worded = [Candidate(stored, 0.0) for stored, _ in self._lexical(terms, count, filters)]
+        base = self.plan.base
+        cosines = self.index.similarities(
+            base, asked.vectors[base], {item.stored.chunk.digest for item in worded}
+        )
+        near += [
+            Candidate(item.stored, cosines[item.stored.chunk.digest], base)
+            for item in worded
+            if item.key not in known and item.stored.chunk.digest in cosines
+        ]
+        likely = ranking.by_likeness(asked.part.chunk, near, self.likeness)
+        order = {item.key: place for place, item in enumerate(likely)}
+        return sorted(near, key=lambda item: order[item.key])
 
     def _by_best_part(self, asked: Sequence[_Asked], everything: bool) -> list[Candidate]:
         exits = {item.exit for each in asked for item in each.found}

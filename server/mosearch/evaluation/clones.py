@@ -12,9 +12,21 @@ from collections.abc import Callable, Mapping
 from mosearch.ranking.likeness import KEYWORDS
 
 _NAME = re.compile(r"(?<![\w$\"'])[A-Za-z_]\w{1,}")
+_PROSE_OR_NAME = re.compile(
+    r"//[^\n]*|/\*.*?\*/|(?m:^\s*#(?!include|define)[^\n]*)|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'"
+    rf"|(?P<name>{_NAME.pattern})",
+    re.DOTALL,
+)
 _VARIABLE = re.compile(r"(?<![\w$\"'.>:])[a-z_]\w+\b(?!\s*[(.:]{1,2}\w*\()")
 _CALLED = re.compile(r"\b([A-Za-z_]\w+)\s*\(")
-_SYLLABLES = ("ba", "ke", "lo", "mi", "nu", "ra", "se", "to", "vi", "zu")
+_OTHER_NAMES = tuple(
+    """
+    item value entry node data result buffer index key part piece source target first last current
+    next prev left right size count total limit offset start stop text line word name label flag
+    mode state kind level depth score rank weight ratio box slot cell row column page block group
+    list map table queue stack tree path file folder
+    """.split()
+)
 _COMMENT_LINE = re.compile(r"^\s*(?://|#(?!include|define|if|el|end)|--|\*|/\*)")
 _STATEMENT = re.compile(r"^(\s+)\S.*[;)\w\"'\]]\s*$")
 _BLOCK = re.compile(
@@ -31,14 +43,17 @@ def renamed(code: str, random: random.Random) -> str:
 
 
 def all_renamed(code: str, random: random.Random) -> str:
-    """Every name that is no keyword gets another one, in comments, too."""
+    """Every name that is no keyword gets another one."""
     return _with_others(code, set(_NAME.findall(code)), random)
 
 
 def _with_others(code: str, names: set[str], random: random.Random) -> str:
-    names = {name for name in names if name.lower() not in KEYWORDS}
-    others = {name: "".join(random.choices(_SYLLABLES, k=3)) + str(i) for i, name in enumerate(sorted(names))}
-    return _NAME.sub(lambda found: others.get(found[0], found[0]), code)
+    old = sorted(name for name in names if name.lower() not in KEYWORDS)
+    doubled = [f"{one}_{other}" for one in _OTHER_NAMES for other in _OTHER_NAMES if one != other]
+    free = [name for name in (*_OTHER_NAMES, *doubled) if name not in names]
+    head = free[: max(len(_OTHER_NAMES) // 2, len(old))]
+    others = dict(zip(old, random.sample(head, len(old)), strict=True))
+    return _PROSE_OR_NAME.sub(lambda found: others.get(found["name"], found[0]), code)
 
 
 def laid_out(code: str, random: random.Random) -> str:
