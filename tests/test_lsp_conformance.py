@@ -123,6 +123,7 @@ def _values(uris: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
                 st.sampled_from(["languages", "paths", "kinds", "x"]), json_values, max_size=3
             ),
             "rerank": json_values,
+            "all": json_values,
             "channel": json_values,
             "partialResultToken": token,
             "workDoneToken": token,

@@ -31,6 +31,24 @@
   (search-forward "transport(request)")
   (funcall run))
 
+(defun driver-note-typed (attach place)
+  "Type a function between characters that encodings count differently, and note the text that is found for it.
+ATTACH connects the buffer; PLACE gives points where the first hit for the name begins and ends, or nil."
+  (find-file (expand-file-name "src/größe.py" (getenv "EDITOR_TEST_ROOT")))
+  (prog-mode)
+  (insert "名 = '👍🏽 é'\n\n")
+  (funcall attach)
+  (goto-char (point-max))
+  (insert "def quersumme(zahl):  # 漢字 👍\n    return sum(zahl)  # 漢 👩‍💻")
+  (goto-char (point-min))
+  (search-forward "👍🏽")
+  (insert " ✓")
+  (driver-wait "buffer"
+               (lambda ()
+                 (let ((found (funcall place)))
+                   (when found
+                     (driver-note 'typed (buffer-substring-no-properties (car found) (cdr found))))))))
+
 (defun driver-run (work)
   "Do WORK in the folder under test, write what was seen, and leave Emacs."
   (advice-add 'xref-show-xrefs :override

@@ -40,4 +40,15 @@
         (eglot-execute-command (eglot-current-server)
                                (intern (plist-get (plist-get action :command) :command))
                                (plist-get (plist-get action :command) :arguments)))))
-   (driver-note-xref 'action)))
+   (driver-note-xref 'action)
+   (driver-note-typed
+    #'eglot--maybe-activate-editing-mode
+    (lambda ()
+      (eglot--signal-textDocument/didChange)
+      (let* ((answer (jsonrpc-request (eglot-current-server) :mosearch/search '(:query "quersumme")))
+             (hits (plist-get answer :hits))
+             (hit (and (> (length hits) 0) (aref hits 0)))
+             (span (plist-get (plist-get hit :location) :range)))
+        (when (string= "quersumme" (plist-get hit :symbol))
+          (cons (eglot--lsp-position-to-point (plist-get span :start))
+                (eglot--lsp-position-to-point (plist-get span :end)))))))))

@@ -35,4 +35,13 @@
    (driver-note-xref 'similar)
    (driver-code-action
     (lambda () (lsp-execute-code-action (car (lsp-code-actions-at-point)))))
-   (driver-note-xref 'action)))
+   (driver-note-xref 'action)
+   (driver-note-typed
+    #'lsp
+    (lambda ()
+      (let* ((hits (gethash "hits" (mosearch-request "mosearch/search" '(:query "quersumme"))))
+             (hit (and (> (length hits) 0) (aref hits 0)))
+             (span (and hit (gethash "range" (gethash "location" hit)))))
+        (when (and hit (string= "quersumme" (gethash "symbol" hit)))
+          (cons (lsp--position-to-point (gethash "start" span))
+                (lsp--position-to-point (gethash "end" span)))))))))

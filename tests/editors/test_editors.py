@@ -146,6 +146,7 @@ def test_emacs(
     assert any(file.endswith("store.go") for file, _ in seen["search"])
     assert seen["similar"]
     assert seen["action"] == seen["similar"]
+    assert seen["typed"] == "def quersumme(zahl):  # 漢字 👍\n    return sum(zahl)  # 漢 👩\u200d💻"
 
 
 def _until(condition: Callable[[], bool]) -> None:
@@ -176,6 +177,14 @@ class _Terminal:
             assert time.monotonic() < deadline, screen
             time.sleep(0.1)
 
+    def escape(self, shown: str) -> None:
+        """Press Escape until that is not shown any more: a key that follows at once would be one with Alt."""
+        deadline = time.monotonic() + 60
+        while shown in self._run("capture-pane", "-p"):
+            self.keys("Escape")
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
     def close(self) -> None:
         self._run("kill-server")
 
@@ -199,20 +208,35 @@ def test_helix(
     settings.parent.mkdir(parents=True)
     settings.write_text(configuration("Helix"), encoding="utf-8")
     subprocess.run(["git", "init", "-q", str(root)], check=True, timeout=30)
+    text = "名 = '👍🏽 é'\r\n\r\ndef quersumme(zahl):\r\n    return sum(zahl)  # 漢 👩\u200d💻"
+    (root / "src/größe.py").write_text(text, encoding="utf-8", newline="")
     log = tmp_path / "helix.log"
     shell = f"cd {shlex.quote(str(root))} && exec {shlex.quote(helix)} -vv --log {log} src/net/client.py"
     terminal = _Terminal(tmp_path, editor_environment, "sh", "-c", shell)
     try:
         terminal.wait("class Client")
-        _until(lambda: '"kind": "end", "message": "4 files, ' in log.read_text(encoding="utf-8"))
+        _until(lambda: '"kind": "end", "message": "5 files, ' in log.read_text(encoding="utf-8"))
         terminal.keys("Space", "S")
         terminal.wait("kind")
         terminal.keys("retry when busy")
         terminal.wait("sendWithRetry", "src/net/server.js", "method")
-        terminal.keys("Escape")
+        terminal.escape("kind")
         terminal.keys("14gg", "Space", "a")
         terminal.wait("Find similar code: send")
         terminal.keys("Enter")
         terminal.wait("MoSEarch: similar code", "sendWithRetry")
+        terminal.escape("MoSEarch: similar code")
+        terminal.keys("Space", "S")
+        terminal.wait("kind")
+        terminal.keys("quersumme")
+        terminal.wait("src/größe.py")
+        # Helix asks for utf-8.
+        end = len(text.split("\r\n")[-1].encode())
+        span = (
+            f'"range": {{"start": {{"line": 2, "character": 0}}, "end": {{"line": 3, "character": {end}}}}}'
+        )
+        assert span in log.read_text(encoding="utf-8")
+        terminal.keys("Enter")
+        terminal.wait("def quersumme(zahl):", "👩")
     finally:
         terminal.close()
