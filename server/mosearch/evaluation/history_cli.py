@@ -19,7 +19,7 @@ from mosearch.engine import Engine
 from mosearch.evaluation import ablation
 from mosearch.evaluation.history import Case, cases, check_out, clone
 from mosearch.evaluation.judging import DEPTH, Place, Target, ndcg, rank_of
-from mosearch.evaluation.tuning import Judged, Tuner, changes
+from mosearch.evaluation.tuning import HISTORY, Judged, Tuner, changes
 from mosearch.ranking import Weights
 from mosearch.settings import load_settings
 
@@ -82,7 +82,7 @@ def history_command(
     if tune:
         _tune(console, judged)
     if keep:
-        keep.write_bytes(pickle.dumps({f"{root.name}, history": judged}))
+        keep.write_bytes(pickle.dumps({f"{root.name}{HISTORY}": judged}))
     if json_file:
         questions = [{"commit": case.commit, "question": case.question} for case in asked]
         json_file.write_text(json.dumps({"figures": figures, "questions": questions}, indent=1), "utf-8")

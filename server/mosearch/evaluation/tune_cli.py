@@ -17,7 +17,7 @@ from rich.table import Table
 from mosearch.evaluation import ablation
 from mosearch.evaluation.repositories import judged, read_repositories
 from mosearch.evaluation.tasks import data_folder
-from mosearch.evaluation.tuning import NEUTRAL, Judged, Tuner, changes
+from mosearch.evaluation.tuning import HISTORY, NEUTRAL, Judged, Tuner, changes
 from mosearch.ranking import Weights
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -135,9 +135,9 @@ def _questions(
 
 
 def _kept(file: Path) -> dict[str, list[Judged]]:
-    """What a run of ours kept; the option says that the file must be one's own."""
-    found: dict[str, list[Judged]] = pickle.loads(file.read_bytes())
-    return found
+    """What a run of ours kept, in a file of one's own that is called like the repository."""
+    ((_, found),) = pickle.loads(file.read_bytes()).items()
+    return {f"{file.stem}{HISTORY}": found}
 
 
 def _table(before: Mapping[str, float], after: Mapping[str, float], held: Mapping[str, float]) -> Table:

@@ -25,6 +25,9 @@ _ROUNDS = 3
 _LEAST_GAIN = 2e-4
 """A weight is moved only for more than this; less is chance."""
 
+HISTORY = ", history"
+"""Ends the name of a repository's commits as questions."""
+
 GRID: Mapping[str, tuple[float, ...]] = {
     "dense": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
     "dense_shallow": (0.2, 0.3, 0.4, 0.5, 0.6),
@@ -147,11 +150,10 @@ class Tuner:
         return weights
 
     def left_out(self, start: Weights) -> dict[str, float]:
-        """Repository → its NDCG@10 with weights fitted to all the others."""
-        names = list(self.questions)
+        """Repository → its NDCG@10 with weights fitted to all the others, its own history left out, too."""
         return {
-            name: self._repository(self.fit(start, [other for other in names if other != name]), name)
-            for name in names
+            name: self._repository(self.fit(start, [o for o in self.questions if not same(o, name)]), name)
+            for name in self.questions
         }
 
     def _repository(self, weights: Weights, name: str) -> float:
@@ -160,6 +162,11 @@ class Tuner:
                 self._compiled[name] = [Compiled(each) for each in self.questions[name]]
             self._known[weights, name] = fmean(each.ndcg(weights) for each in self._compiled[name])
         return self._known[weights, name]
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two names of questions mean one repository."""
+    return one.removesuffix(HISTORY) == other.removesuffix(HISTORY)
 
 
 def changes(before: Weights, after: Weights) -> dict[str, tuple[float, float]]:
