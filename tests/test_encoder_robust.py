@@ -49,6 +49,21 @@ def client(tiny_model: Path, private_runtime: Path) -> Iterator[EncoderClient]:
         yield client
 
 
+def test_a_number_that_no_answer_can_have_does_not_end_the_host(
+    tiny_model: Path, private_runtime: Path, client: EncoderClient
+) -> None:
+    _, address = published(tiny_model, private_runtime)
+    pid = client.status().pid
+    frame = pack(Encode(1, ["x"], "code", [1], 0)).replace(b"\xa2id\x01", b"\xa2id\xff")
+    with closing(Link(address.dial(10))) as link:
+        link.send(Hello(PROTOCOL_VERSION, address.token, 0.0))
+        assert isinstance(link.receive(), Welcome)
+        link._socket.sendall(frame)
+        assert "wrong type or size" in str(link.receive())
+    assert len(client.encode(["x"], priority=Priority.EDIT)[1]) == 1
+    assert client.status().pid == pid
+
+
 def published(model: Path, runtime: Path) -> tuple[Path, Address]:
     file = address_file(runtime, model_info(model).fingerprint, "cpu")
     address = read_address(file)

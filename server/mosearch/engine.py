@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from mosearch import indexer, parsing, ranking, workspace
+from mosearch import indexer, memory, parsing, ranking, workspace
 from mosearch.candidates import Index, plan
 from mosearch.connection import Connection
 from mosearch.documents import Documents, Ground, parsed_chunks
@@ -266,6 +266,8 @@ class Engine:
                 rules=rules,
             )
             self.store.note_sync()
+        if done.changed:
+            memory.give_back()
         new = set(done.digests)
         known = self.store.known_digests(self.model.fingerprint, self.index_exit, new)
         self._documents.lay_all(rules, self._ground())

@@ -75,7 +75,7 @@ class Encode:
     languages: list[str] | None = None
 
     def __post_init__(self) -> None:
-        _check(type(self.id) is int and self.kind in ("code", "query"), "encode")
+        _check(type(self.id) is int and self.id >= 0 and self.kind in ("code", "query"), "encode")
         _check(self.priority in tuple(Priority), "encode")
         _check(_is_list(self.texts, str) and len(self.texts) <= MAX_TEXTS, "encode")
         _check(_is_list(self.exits, int) and 0 < len(set(self.exits)) == len(self.exits), "encode")

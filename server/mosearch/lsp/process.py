@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import psutil
 
+from mosearch import memory
 from mosearch.errors import UsageError
 from mosearch.lsp import logs, transport
 from mosearch.lsp.state import Server
@@ -53,6 +54,7 @@ def serve_tcp(server: Server, port: int) -> int:
 
 
 def _serve(server: Server, reader: BinaryIO, out: BinaryIO) -> int:
+    memory.keep_few_pools()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     logs.quieten_pygls()
     writer = transport.Writer(out)

@@ -3,15 +3,13 @@ make of its failures."""
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import sys
-from contextlib import suppress
 from typing import Literal
 
 import psutil
 import torch
 
+from mosearch import memory
 from mosearch.errors import ModelError
 
 Failure = Literal["memory", "device"]
@@ -109,6 +107,4 @@ def give_back_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # a C library other than glibc
-            ctypes.CDLL(None).malloc_trim(0)
+    memory.give_back()

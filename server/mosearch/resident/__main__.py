@@ -7,6 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
+from mosearch import memory
 from mosearch.errors import MosearchError
 from mosearch.ipc.background import begin
 
@@ -15,6 +16,7 @@ _log = logging.getLogger("mosearch.resident")
 
 def main() -> int:
     options = _options()
+    memory.keep_few_pools()
     begin(_log)
     try:
         _serve(options.root, options.address)
