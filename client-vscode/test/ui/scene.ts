@@ -35,8 +35,8 @@ export function makeScene(): Scene {
 
 /** Ends what the run left running, the encoder host among them, and removes its files. */
 export function clearScene(scene: Scene): void {
-  for (const { pid } of processes((command) => command.includes(scene.home))) process.kill(pid, "SIGKILL");
-  rmSync(scene.home, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  for (const { pid } of processes((_, variables) => variables.includes(scene.home))) process.kill(pid, "SIGKILL");
+  rmSync(scene.home, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
 }
 
 /** The interpreter that has this checkout installed. */
@@ -61,12 +61,14 @@ export function serversIn(folder: string): number[] {
     .map(({ pid }) => pid);
 }
 
-function processes(matches: (command: string) => boolean): { pid: number }[] {
+/** By command line and environment. */
+function processes(matches: (command: string, variables: string) => boolean): { pid: number }[] {
   const found = [];
   for (const name of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
     try {
       const command = readFileSync(`/proc/${name}/cmdline`, "utf8");
-      if (matches(command) && Number(name) !== process.pid) found.push({ pid: Number(name) });
+      const variables = readFileSync(`/proc/${name}/environ`, "utf8");
+      if (matches(command, variables) && Number(name) !== process.pid) found.push({ pid: Number(name) });
     } catch {
       // It ended between being listed and being looked at.
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from lsprotocol import types as lsp
 
 from mosearch.lsp.addresses import to_uri
-from mosearch.lsp.text import Document, position_at
+from mosearch.lsp.text import Document, position_at, units_of
 from mosearch.types import Chunk
 
 
@@ -21,14 +21,17 @@ class Ranges:
     def __init__(self, document: Callable[[str], Document | None], encoding: str) -> None:
         self._document = document
         self._encoding = encoding
-        self._texts: dict[str, bytes | None] = {}
+        self._texts: dict[Path, tuple[str, bytes | None]] = {}
+        """URI and text of each file."""
 
     def location(self, root: Path, path: str, chunk: Chunk) -> lsp.Location:
         """Of a chunk of `path` (relative, `/`) in the folder that the client calls `root`."""
-        uri = to_uri(root, path)
-        if uri not in self._texts:
-            self._texts[uri] = self._text(uri, root / path)
-        return lsp.Location(uri, span(self._texts[uri], chunk, self._encoding))
+        file = root / path
+        known = self._texts.get(file)
+        if known is None:
+            uri = to_uri(root, path)
+            known = self._texts[file] = (uri, self._text(uri, file))
+        return lsp.Location(known[0], span(known[1], chunk, self._encoding))
 
     def _text(self, uri: str, path: Path) -> bytes | None:
         from mosearch.workspace import decode  # not before it is needed: `initialize` shall be answered soon
@@ -46,8 +49,20 @@ def span(data: bytes | None, chunk: Chunk, encoding: str) -> lsp.Range:
     """The range of a chunk in its text, UTF-8; whole lines where the text is another by now or unknown."""
     if data is None or not _is_there(data, chunk):
         return lsp.Range(lsp.Position(chunk.start_line, 0), lsp.Position(chunk.end_line + 1, 0))
-    start = position_at(data, chunk.start_byte, encoding)
-    return lsp.Range(start, position_at(data, chunk.end_byte, encoding))
+    if b"\r" in data:  # a line may end there, which parsers do not count
+        start = position_at(data, chunk.start_byte, encoding)
+        return lsp.Range(start, position_at(data, chunk.end_byte, encoding))
+    # As `position_at` has it, without counting again the lines that `_is_there` has counted.
+    last = chunk.start_line + data.count(b"\n", chunk.start_byte, chunk.end_byte)
+    return lsp.Range(
+        _on_line(data, chunk.start_line, chunk.start_byte, encoding),
+        _on_line(data, last, chunk.end_byte, encoding),
+    )
+
+
+def _on_line(data: bytes, line: int, offset: int, encoding: str) -> lsp.Position:
+    start = data.rfind(b"\n", 0, offset) + 1
+    return lsp.Position(line, units_of(data[start:offset].decode("utf-8", "surrogatepass"), encoding))
 
 
 def _is_there(data: bytes, chunk: Chunk) -> bool:
