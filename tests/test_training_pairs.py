@@ -27,7 +27,6 @@ from mosearch.training.leaks import keys
 from mosearch.training.model import (
     average,
     blend,
-    blend_table,
     fit_heads,
     lean,
     new_student,
@@ -344,25 +343,6 @@ def test_a_deepest_exit_that_reads_the_others_too_starts_as_its_base(tiny_base: 
     assert stacked.state_dict()["exits.2.head.weight"].shape[1] > 32
     ids, mask = torch.tensor([[101, 7, 8, 9, 102]]), torch.ones(1, 5, dtype=torch.bool)
     assert torch.allclose(alone(ids, mask, (2,))[2], stacked(ids, mask, (2,))[2], atol=1e-6)
-    again = load_model(tiny_base)
-    blend(stacked, again, 0.5)
-    assert torch.allclose(alone(ids, mask, (2,))[2], stacked(ids, mask, (2,))[2], atol=1e-6)
-
-
-def test_a_table_can_be_blended_too(tiny_base: Path) -> None:
-    model = ModelSettings(
-        base=str(tiny_base), exits={"0": 1.0, "2": 1.0}, table_dim=8, index_exit=0, rerank_exit=2
-    )
-    student, start = new_student(model), new_student(model)
-    assert student.table is not None and start.table is not None
-    with torch.no_grad():
-        start.load_state_dict(student.state_dict())
-        for value in student.parameters():
-            value.add_(1.0)
-    blend_table(student, start, 0.25)
-    assert torch.allclose(student.table.weight, start.table.weight + 0.25, atol=1e-5)
-    weight = "backbone.layers.0.up.weight"
-    assert torch.allclose(student.state_dict()[weight], start.state_dict()[weight] + 1.0, atol=1e-5)
 
 
 def test_an_average_goes_from_another_model_to_the_student(tiny_base: Path) -> None:
@@ -411,14 +391,18 @@ def test_two_teachers_have_no_embedding_to_align_with(tmp_path: Path) -> None:
 
 def test_a_blend_lies_between_start_and_end(tiny_base: Path) -> None:
     exits = {"0": 1.0, "2": 1.0}
-    student = new_student(ModelSettings(base=str(tiny_base), exits=exits, index_exit=0, rerank_exit=2))
-    start = load_model(tiny_base)
-    weight = "backbone.layers.0.up.weight"
+    model = ModelSettings(base=str(tiny_base), exits=exits, index_exit=0, rerank_exit=2)
+    student, start = new_student(model), new_student(model)
+    deep, shallow = "backbone.layers.0.up.weight", "exits.0.head.weight"
     with torch.no_grad():
-        student.state_dict()[weight].add_(1.0)
+        start.load_state_dict(student.state_dict())
+        for value in student.parameters():
+            value.add_(1.0)
     blend(student, start, 0.25)
-    assert torch.allclose(student.state_dict()[weight], start.state_dict()[weight] + 0.25, atol=1e-5)
-    assert torch.equal(student.state_dict()["exits.2.head.weight"], torch.eye(32))
+    assert torch.allclose(student.state_dict()[deep], start.state_dict()[deep] + 0.25, atol=1e-5)
+    assert torch.allclose(student.state_dict()[shallow], start.state_dict()[shallow] + 1.0, atol=1e-5)
+    blend(student, start, 0.5, whole=True)
+    assert torch.allclose(student.state_dict()[shallow], start.state_dict()[shallow] + 0.5, atol=1e-5)
 
 
 def test_an_exit_can_lean_on_exit_0(tiny_base: Path) -> None:

@@ -12,8 +12,8 @@ from mosearch.encoder.config import ModelConfig
 _INTRODUCTION = """\
 A multi-exit encoder for code search: one forward pass gives an embedding at each of its exits
 ({exits}). Shallow exits are cheap enough to embed every edit; deeper ones re-rank. Exit 0 is a weighted
-mean over a table of token vectors and runs no layer at all; the heads of the exits between it and
-the deepest read what all shallower exits pooled as well.
+mean over a table of token vectors and runs no layer at all; the heads of all other exits read what the
+shallower exits pooled as well.
 
 - Architecture: BERT, {layers} layers of {hidden_size}; vocabulary of {vocab_size}; exit 0's table is
   {table_dim} wide; identifiers are split at case changes and underscores before the tokeniser sees them.
@@ -27,18 +27,27 @@ The method follows MoSE (arXiv 2503.03008, "MoSE: Hierarchical Self-Distillation
 Embeddings"): every exit has its own projection head and its own contrastive loss, all in one sum, so that
 deeper layers teach shallower ones. Added to it: the distribution of similarities within a batch is
 distilled from a frozen teacher into every exit, and from the deepest exit into the others; the
-shallower exits also learn the teacher's embeddings themselves. Every second step goes to
-exit 2 only, which costs a third. At the end, what only the deepest exit reads is averaged with what the
-run began with (60 % trained), which forgets less, and some of exit 0's embedding is added to those of
-exits 1 to 3 (0.8, 0.3 and 0.3 of their own length). These shares were chosen on the development sets
-that the figures below are of, from two to five candidates each.
+shallower exits also learn the teacher's embeddings themselves in the first two thirds.
 
-Three runs on one CPU core made it: a first one over the layers of all-MiniLM-L6-v2 (Apache-2.0), which
-was its teacher, on 57,837 pairs; then exit 0 alone, whose table starts from the principal
-components of the first run's embeddings of single tokens (as in Model2Vec), on four passes over
-all pairs; then all exits but 0, which go on from the first run and have its deepest exit as
-teacher, except on the pairs made of solved tasks, which had none; this run saw 141 thousand pairs.
-`mosearch/training/recipe-start.toml` and `recipe.toml` are the settings of these runs.
+Three recipes on one CPU core made it, each of which goes on from the one before:
+
+1. `recipe-first.toml`: all exits over the layers of all-MiniLM-L6-v2 (Apache-2.0), which was the teacher, on
+   57,837 pairs.
+2. `recipe-second.toml`: exit 0 alone, whose table starts from the principal components of the first
+   result's embeddings of single tokens (as in Model2Vec), on four passes over 161 thousand pairs; then all
+   exits but 0 on 141 thousand pairs, with the first result as teacher, every second step for exits 1 and 2
+   only. What the deepest exit alone reads was averaged with the first result (60 % trained), and some of exit
+   0's embedding was added to those of exits 1 to 3 (0.8, 0.3 and 0.3 of their own length).
+3. `recipe.toml`: exit 0 again, on a million pairs (its table: 40 % trained); all layers averaged with
+   all-MiniLM-L6-v2 (75 % trained), the deepest exit's head made to read the shallower ones too, and all exits
+   but 0 on 69 thousand pairs, where the similarities of both models together were the teacher on text;
+   then the whole was averaged with the run's start (half each), and a tenth of exit 0's embedding was added
+   to that of exit 6.
+
+The data described below are the third recipe's; its packages include those of the others.
+
+Shares and averages were chosen on the development sets that the figures below are of, from two to five
+candidates each.
 """
 
 _LIMITS = """\

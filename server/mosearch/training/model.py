@@ -88,42 +88,32 @@ def stored_or_none(stored: NDArray[np.float16] | None, rows: Sequence[int]) -> T
     return torch.from_numpy(found) if found.any(axis=1).all() else None
 
 
-def blend(student: MultiExitEncoder, start: MultiExitEncoder, share: float) -> None:
-    """Average what only the deepest exit reads with the same of `start`, which has 1 - `share` of the weight.
+@torch.no_grad()
+def blend(student: MultiExitEncoder, start: MultiExitEncoder, share: float, whole: bool = False) -> None:
+    """Average with `start`, of the same shape, which has 1 - `share` of the weight.
 
-    The layers below stay: the shallow heads belong to them as they are.
+    Only what the deepest exit alone reads, if not the `whole` model: the shallow heads then stay with the
+    layers that they belong to.
     """
     shallow = (0, *_shallow(student))[-1]
     deep = tuple(f"backbone.layers.{number}." for number in range(shallow, student.config.layers))
-    _average(student, start, share, deep)
-
-
-@torch.no_grad()
-def blend_table(student: MultiExitEncoder, start: MultiExitEncoder, share: float) -> None:
-    """The same for exit 0 and its table, where `start` has one."""
+    beginnings = ("",) if whole else (*deep, f"exits.{student.config.exit_layers[-1]}.")
     old = start.state_dict()
     for name, value in student.state_dict().items():
-        if name.startswith(("table.", "exits.0.")) and "table.weight" in old:
+        if name.startswith(beginnings):
             value.copy_(torch.lerp(old[name], value, share))
 
 
-def average(student: MultiExitEncoder, other: MultiExitEncoder, share: float) -> None:
-    """Average all layers and the deepest exit with those of `other`, as `blend`."""
-    _average(student, other, share, ("backbone.",))
-
-
 @torch.no_grad()
-def _average(
-    student: MultiExitEncoder, other: MultiExitEncoder, share: float, layers: tuple[str, ...]
-) -> None:
-    """A head that `other` has not is the identity there."""
+def average(student: MultiExitEncoder, other: MultiExitEncoder, share: float) -> None:
+    """Average all layers and the deepest exit with those of another model, whose head may be the identity."""
     old = other.state_dict()
     head = f"exits.{student.config.exit_layers[-1]}.head."
     for name, value in student.state_dict().items():
         if name.startswith(head):
             plain = torch.eye(len(value)) if value.dim() == 2 else torch.zeros_like(value)
             value.copy_(torch.lerp(_widened(old.get(name, plain), value.shape), value, share))
-        elif name.startswith(layers) and name in old:
+        elif name.startswith("backbone.") and name in old:
             value.copy_(torch.lerp(old[name], value, share))
 
 
@@ -140,7 +130,7 @@ def lean(student: MultiExitEncoder, packed: Pack, shares: Mapping[int, float], t
     for first in range(0, min(texts, len(packed.lengths)), 64):
         rows = range(first, min(first + 64, texts, len(packed.lengths)))
         ids, mask = (torch.from_numpy(part) for part in padded(packed, rows))
-        for layer, state in student.pooled(ids, mask, (0, *_shallow(student))).items():
+        for layer, state in student.pooled(ids, mask, student.config.exit_layers).items():
             pooled.setdefault(layer, []).append(state)
     found = {layer: torch.cat(parts) for layer, parts in pooled.items()}
     static = _head(student, 0)

@@ -95,9 +95,10 @@ class TrainSettings:
     fit_texts: int = 6000
     """Texts for the closed-form start of the shallow heads; 0 for none."""
     blend: float = 1.0
-    """Share of the trained weights in an average, taken at the end, of the layers that only the deepest exit
-    reads (in the table's run: of the table) with those that the run began with: it forgets less (Wortsman et
-    al. 2022)."""
+    """Share of the trained weights in an average, taken at the end, with those that the run began with, of
+    what the deepest exit alone reads: it forgets less (Wortsman et al. 2022)."""
+    blend_whole: bool = False
+    """Whether that average is of the whole model; in the table's run it always is."""
     threads: int = 0
     """Processor threads; 0 leaves PyTorch's choice."""
     snapshots: tuple[float, ...] = ()
@@ -121,7 +122,9 @@ class Recipe:
         if self.table is None:
             return None
         others = tuple(f"exits.{layer}." for layer in self.model.exits if layer != "0")
-        settings = replace(self.table, deep_every=0, shallow=0, frozen=("backbone.", *others))
+        settings = replace(
+            self.table, deep_every=0, shallow=0, frozen=("backbone.", *others), blend_whole=True
+        )
         model = replace(self.model, fit=(0,), lean={})
         return replace(self, table=None, train=settings, model=model)
 
@@ -133,7 +136,7 @@ class Recipe:
             self,
             table=None,
             train=replace(self.train, frozen=frozen),
-            model=replace(self.model, base=str(base), fit=fit),
+            model=replace(self.model, base=str(base), fit=fit, average_with=""),
         )
 
     def ablation(self, epochs: float) -> dict[str, Recipe]:

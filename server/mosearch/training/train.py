@@ -26,7 +26,6 @@ from mosearch.training.losses import total_loss
 from mosearch.training.model import (
     average,
     blend,
-    blend_table,
     fit_heads,
     lean,
     new_student,
@@ -40,6 +39,7 @@ from mosearch.training.recipe import Recipe, TrainSettings
 
 CHECKPOINT = "checkpoint.pt"
 FINAL = "final"
+START = "at-000"
 TABLE = "table"
 """Folder of the run that trains exit 0 alone, inside that of the main run."""
 LOG = "log.jsonl"
@@ -85,9 +85,7 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
             say(_log(folder, progress, settings.batch))
     _checkpoint(folder, run, progress)
     if settings.blend < 1:
-        whole = settings.deep_every or settings.shallow
-        mix = blend if whole else blend_table
-        mix(student.cpu(), load_model(find_model(recipe.model.base)), settings.blend)
+        blend(student.cpu(), load_model(folder / START), settings.blend, settings.blend_whole)
     lean(student.cpu(), packed, {int(layer): share for layer, share in recipe.model.lean.items()})
     save_snapshot(student, recipe.model.base, folder / FINAL)
     return folder / FINAL
@@ -180,7 +178,7 @@ def _student(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], No
             say(f"fitting the shallow heads on {count} texts")
             rows = np.random.default_rng(recipe.seed).choice(len(packed.lengths), count, replace=False)
             fit_heads(student, teacher, packed, rows.tolist(), model.fit)
-        save_snapshot(student, model.base, folder / "at-000")
+        save_snapshot(student, model.base, folder / START)
     for name, parameter in student.named_parameters():
         if name.startswith(recipe.train.frozen):
             parameter.requires_grad_(False)
