@@ -103,6 +103,7 @@ class Engine:
         self._documents = Documents(workspace.IgnoreRules.load(self.root))
         self.overlay = self._documents.overlay
         self._update_lock = threading.RLock()
+        self._maintaining = threading.Lock()
         self._activities = Activities()
         self._feed = StatusFeed(self.status)
         self._coverage: tuple[float, Coverage] | None = None
@@ -290,7 +291,15 @@ class Engine:
         """Merge small writes and refresh the indices if that is due, in a process of low priority.
 
         With `cancel`, waits for it and ends it early when that is raised; without, it goes on by itself.
+        Does nothing while another thread is at it.
         """
+        if self._maintaining.acquire(blocking=False):
+            try:
+                self._maintain(cancel)
+            finally:
+                self._maintaining.release()
+
+    def _maintain(self, cancel: Cancel | None) -> None:
         self._drop_outdated()
         self.store.note_model(self.model.fingerprint)
         if not self.store.maintenance_due():
