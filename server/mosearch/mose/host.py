@@ -290,7 +290,7 @@ class Host:
     def _warm_up(self) -> None:
         """Clients connect meanwhile; whoever comes first finds libraries and kernels loaded."""
         try:
-            self._encoder.warm_up(self._encoder.info.index_exit)
+            self._encoder.warm_up(self._encoder.deepest_loaded)
         except (MosearchError, RuntimeError) as error:
             _log.error("warming up failed: %s", error)
 

@@ -182,6 +182,11 @@ class Encoder:
             if exit_ > self._model.config.layers:
                 self._model = self._placed(self._deepen(exit_))
 
+    @property
+    def deepest_loaded(self) -> int:
+        """The deepest exit for which nothing has to be read any more."""
+        return max(layer for layer in self.exits if layer <= self._model.config.layers)
+
     def warm_up(self, exit_: int) -> None:
         """Let libraries and kernels be loaded before anybody waits for them."""
         self.run(Batch((0,), tuple(self._tokenizer(["x"], "query"))), (exit_,))

@@ -43,8 +43,8 @@ _OWN_COLUMN = frozenset({"digest", "kind", "language"})
 _PACKED = tuple(f.name for f in fields(Chunk) if f.name not in _OWN_COLUMN)
 
 _CHECKSUM_BYTES = 4
-_REMEMBERED = 8_192
-"""Places whose chunks are kept decoded: some 20 MB, and two thirds of the time of a question."""
+_REMEMBERED = 4_096
+"""Places whose chunks are kept decoded: some 10 MB, and a third of the time of a question."""
 
 _SCALAR_INDEXED = ("digest", "file_id", "name")
 _IDS_PER_DELETE = 5_000

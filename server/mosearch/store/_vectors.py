@@ -28,7 +28,7 @@ _DIGESTS_PER_QUERY = 512
 _SCAN_ABOVE = 2_048
 """Above so many digests, reading the whole digest column is faster than looking each one up."""
 
-_BATCH_ROWS = 8_192
+_BATCH_ROWS = 1_024
 
 SECONDS_PER_DAY = 86_400
 SCHEMA_COLUMNS = ["digest", "day", "vector"]
