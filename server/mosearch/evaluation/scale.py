@@ -143,7 +143,9 @@ def _sample(engine: Engine) -> list[str]:
 
 def _queries(engine: Engine, queries: Sequence[str]) -> dict[str, float]:
     engine.search(queries[0], 10)  # the first one pays for what is loaded late
+    before = time.process_time()
     plain = [_timed(lambda q=query: engine.search(q, 10, rerank=False)) for query in queries]
+    busy = 1e3 * (time.process_time() - before) / len(queries)
     ranked = [_timed(lambda q=query: engine.search(q, 10)) for query in queries]
     words = [
         _timed(lambda q=query: engine.store.search_text(parse_query(q).terms, FIELD_BOOSTS, 100, Filters()))
@@ -151,6 +153,7 @@ def _queries(engine: Engine, queries: Sequence[str]) -> dict[str, float]:
     ]
     return {
         **_percentiles("query", plain),
+        "query_cpu_ms": busy,
         **_percentiles("reranked", ranked),
         **_percentiles("bm25", words),
         **_nearest(engine, len(queries)),
