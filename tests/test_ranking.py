@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mosearch import ranking
 from mosearch.ranking import Candidate, Weights
-from mosearch.ranking.terms import akin, fold
+from mosearch.ranking.terms import Kin, akin, fold
 from mosearch.ranking.traits import traits
 from mosearch.text import digest, split_identifier
 from mosearch.types import Chunk, StoredChunk, SymbolKind
@@ -144,6 +144,19 @@ def test_parse_query(text: str, terms: tuple[str, ...], symbols: set[str], is_sy
 def test_forms_of_one_word_are_akin(word: str, other: str, related: bool) -> None:
     assert akin(word, other) is related
     assert akin(other, word) is related
+
+
+_FORMS = ["a", "ab", "abc", "abcd", "decode", "decoder", "retry", "retried", "id", "ids"]
+_WORDS = st.lists(st.sampled_from(_FORMS))
+
+
+@given(_WORDS, _WORDS)
+def test_the_terms_of_a_query_are_compared_with_names_as_pairs_of_words_are(
+    terms: list[str], words: list[str]
+) -> None:
+    distinct = list(dict.fromkeys(terms))
+    related = [term for term in distinct if any(akin(term, word) for word in words)]
+    assert Kin(distinct).share(words) == (len(related) / len(distinct) if distinct else 0)
 
 
 def _ranked(
