@@ -175,7 +175,8 @@ test("in the results view, hits are compared, copied, dismissed and refreshed", 
   await hits.first().locator('[aria-label^="Dismiss"]').click();
   await work.until(async () => (await hits.count()) === count - 1);
   await work.page.locator('.sidebar .composite.title [aria-label^="Refresh"]').click();
-  await work.until(async () => (await hits.count()) === count);
+  // Deeper vectors that came meanwhile may find more.
+  await work.until(async () => (await hits.count()) >= count);
   await work.command("View: Close All Editors");
 });
 
