@@ -27,7 +27,7 @@ class Weights:
     """Boost, at most, for query terms that are akin to words of the symbol's name."""
     place: float = 2.0
     """Boost, at most, for query terms that are akin to words of the file's name or its folder's."""
-    place_lead: float = 0.0
+    place_lead: float = 0.6
     """Added for them, at most, in units of the best fused rank: a file that the query names is seen even
     when its chunks rank low."""
     definition: float = 2.0
@@ -50,5 +50,5 @@ class Weights:
     vendored: float = 0.5
     prose: float = 0.2
     data: float = 0.5
-    remainder: float = 0.9
+    remainder: float = 1.0
     header: float = 0.6
