@@ -293,6 +293,7 @@ def test_tests_come_after_code_unless_asked_for() -> None:
     [
         ("tests/a.py", {"test"}),
         ("pkg/parser_test.go", {"test"}),
+        ("src/addDays/test.ts", {"test"}),
         ("src/FooTests.java", {"test"}),
         ("src/app.spec.ts", {"test"}),
         ("src/contest.py", set()),

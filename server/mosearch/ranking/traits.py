@@ -13,7 +13,7 @@ TRAITS: Final = ("test", "example", "vendored", "prose", "data", "remainder", "h
 
 _TEST = re.compile(r"(^|/)(tests?|testing|__tests__|spec|specs|testdata|fixtures)(/|$)", re.IGNORECASE)
 _TEST_FILE = re.compile(
-    r"(^|/)(test_[^/]*|[^/]*(_test|_spec|\.test|\.spec|Tests?|Spec|Suite|conftest))\.\w+$"
+    r"(^|/)(tests?|test_[^/]*|[^/]*(_test|_spec|\.test|\.spec|Tests?|Spec|Suite|conftest))\.\w+$"
 )
 _EXAMPLE = re.compile(
     r"(^|/)(examples?|docs?|docs_src|samples?|demos?|benchmarks?|bench)(/|$)", re.IGNORECASE
