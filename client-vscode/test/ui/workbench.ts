@@ -176,11 +176,11 @@ export class Workbench {
   }
 
   async type(text: string, delay = 0): Promise<void> {
-    await this.page.keyboard.type(text, { delay });
+    await within(this.page.keyboard.type(text, { delay }), `typing ${JSON.stringify(text)}`);
   }
 
   async press(...keys: string[]): Promise<void> {
-    for (const key of keys) await this.page.keyboard.press(key);
+    for (const key of keys) await within(this.page.keyboard.press(key), `pressing ${key}`);
   }
 
   /** Runs a command by its title. */
@@ -211,5 +211,20 @@ export class Workbench {
   /** Waits until the status bar tells this line of the cursor. */
   async cursorAt(line: number): Promise<void> {
     await this.page.locator(".statusbar-item", { hasText: `Ln ${String(line)},` }).waitFor();
+  }
+}
+
+/** The keyboard has no time limit of its own, and a page that answers no more would hold up everything. */
+async function within(action: Promise<void>, what: string): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`The page took more than ${String(TIMEOUT_MS)} ms for ${what}.`));
+    }, TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([action, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
