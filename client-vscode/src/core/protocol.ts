@@ -91,6 +91,8 @@ export interface FolderStatus {
   rerank_exit?: number;
   /** Empty while no encoder runs. */
   device?: string;
+  /** Exits that the server embeds at itself, without an encoder. */
+  in_process?: number[];
   bytes?: number;
 }
 

@@ -125,11 +125,17 @@ function rows(folder: FolderStatus): [string, string][] {
     [l10n.t("Left out"), skipped(folder.skipped)],
     [l10n.t("Model"), folder.model],
     [l10n.t("Exits (index → re-rank)"), exitsOf(folder)],
-    [l10n.t("Device"), folder.device === "" ? l10n.t("no encoder runs at the moment") : folder.device],
+    [l10n.t("Device"), deviceText(folder)],
     [l10n.t("Size on disk"), folder.bytes === undefined ? undefined : megabytes(folder.bytes)],
     [l10n.t("Index"), folder.index_dir],
   ];
   return found.flatMap(([head, text]) => (text === undefined || text === "" ? [] : [[head, escape(text)]]));
+}
+
+function deviceText({ device, in_process: own = [] }: FolderStatus): string | undefined {
+  if (device !== "") return device;
+  if (own.length === 0) return l10n.t("no encoder runs at the moment");
+  return l10n.t("none needed for exit {0}; no encoder runs at the moment", own.join(", "));
 }
 
 function stateText(folder: FolderStatus): string {
