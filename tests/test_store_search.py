@@ -457,3 +457,17 @@ def test_memory_for_vectors_is_bounded(store: Store, monkeypatch: pytest.MonkeyP
         assert bodies_of(hits) == ["body 3"]
         assert hits[0][1] == pytest.approx(1, abs=1e-3)
         assert sum(len(matrix.rows) for _, matrix in store._matrices._known.values()) <= 25
+
+
+def test_words_are_indexed_while_many_chunks_are_written(store: Store) -> None:
+    put(store, "a.py", [f"early {i}" for i in range(2000)])
+    store.index_words()
+    assert store._tables.chunks.unindexed() == 2000
+    put(store, "b.py", [f"late {i}" for i in range(1500)])
+    store.index_words()
+    assert store._tables.chunks.unindexed() == 0
+    put(store, "c.py", [f"last {i}" for i in range(1500)])
+    store.index_words()
+    assert store._tables.chunks.unindexed() == 1500
+    for word, path in (("early", "a.py"), ("late", "b.py"), ("last", "c.py")):
+        assert {hit.path for hit, _ in store.search_text([word], {"body": 1}, 9, ANY)} == {path}

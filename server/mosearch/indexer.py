@@ -189,6 +189,7 @@ class _Batch:
     def flush(self) -> None:
         if self._records:
             self._store.commit(self._records, self._chunks, self._terms)
+            self._store.index_words()
         if self._touched:
             self._store.touch(self._touched)
         self._records, self._chunks, self._terms, self._touched = [], [], [], []

@@ -362,6 +362,13 @@ class Store:
             return _maintenance.sweep(self._tables, self._writer, self.index_dir)
         return 0
 
+    def index_words(self) -> None:
+        """Keeps text searches quick while much is written; nothing where another process optimizes."""
+        from mosearch.store import _maintenance
+
+        with suppress(StoreLockedError), translated("index the words", self.index_dir):
+            _maintenance.index_words(self._tables, self.index_dir)
+
     def maintenance_due(self, ann_rows: int = _ANN_ROWS) -> bool:
         """Whether `optimize` would now pay: many small writes, many dead rows, much that is not indexed."""
         from mosearch.store import _maintenance
