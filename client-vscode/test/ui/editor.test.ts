@@ -142,7 +142,7 @@ test("Find Similar Code in the context menu peeks at similar code and lists it i
   await work.press("Shift+F10");
   await work.page.locator(".context-view .action-label", { hasText: /^Find Similar Code$/ }).waitFor();
   await work.picture("08-menu");
-  await work.page.locator(".context-view .action-label", { hasText: /^Find Similar Code$/ }).click();
+  await work.choose(/^Find Similar Code$/);
   await work.page.locator(".peekview-widget .ref-tree .monaco-list-row").first().waitFor();
   await work.page.locator(".peekview-widget .preview .view-line").first().waitFor();
   await work.picture("09-peek");
@@ -160,7 +160,7 @@ test("in the results view, hits are compared, copied, dismissed and refreshed", 
 
   const name = await hits.first().locator(".label-name").textContent();
   await hits.first().click({ button: "right" });
-  await work.page.locator(".context-view .action-label", { hasText: "Copy Link" }).click();
+  await work.choose("Copy Link");
   await work.page.locator(".statusbar-item", { hasText: "Copied" }).waitFor();
   const link = await work.page.evaluate(() => navigator.clipboard.readText());
   assert.match(link, /^src\/click\/\w+\.py#L\d+-L\d+$/);

@@ -183,6 +183,17 @@ export class Workbench {
     for (const key of keys) await within(this.page.keyboard.press(key), `pressing ${key}`);
   }
 
+  /** Clicks on an item of the context menu until that has gone: VS Code ignores a click that comes too early. */
+  async choose(label: string | RegExp): Promise<void> {
+    const item = this.page.locator(".context-view .action-label", { hasText: label });
+    await item.waitFor();
+    await this.until(async () => {
+      if (!(await item.isVisible())) return true;
+      await item.click({ timeout: 2_000 }).catch(() => undefined);
+      return false;
+    });
+  }
+
   /** Runs a command by its title. */
   async command(title: string): Promise<void> {
     await this.press("F1");
