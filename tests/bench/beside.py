@@ -9,7 +9,6 @@ PYTHON has semble installed and FOLDER is a static model: see `semble_answers.py
 from __future__ import annotations
 
 import json
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean, median
@@ -18,13 +17,11 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from semble_process import ask_semble
 
 from mosearch.evaluation import ablation
 from mosearch.evaluation.judging import DEPTH, Place, ndcg
 from mosearch.evaluation.repositories import Repository, read_repositories
-
-_HERE = Path(__file__).parent
-_LONGEST_S = 600
 
 
 @click.command()
@@ -76,15 +73,7 @@ def _figures(pair: tuple[float, float]) -> tuple[str, str, str]:
 def _ask(repository: Repository, checkouts: Path, python: str, model: str) -> dict[str, Any]:
     root = checkouts / repository.name / repository.root
     queries = [question.text for question in repository.questions]
-    done = subprocess.run(
-        [python, str(_HERE / "semble_answers.py"), "answer", model],
-        input=json.dumps({"root": str(root), "queries": queries, "limit": DEPTH}),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=_LONGEST_S,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
+    found = ask_semble(python, model, root, queries, DEPTH)
     prefix = f"{repository.root}/" if repository.root else ""
     found["scores"] = [
         ndcg([Place(prefix + path, first, last) for path, first, last in answer["hits"]], question.targets)

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
+from semble_process import ask_semble
 
 from mosearch.engine import Engine
 from mosearch.settings import load_settings
@@ -32,7 +32,6 @@ else:
 _HERE = Path(__file__).parent
 _HITS = 5
 _LINES = 10
-_LONGEST_S = 600
 
 _Hit = tuple[str, int, int]
 """Path in the checkout, first and last line from 1."""
@@ -112,15 +111,8 @@ def _ours(root: Path, queries: list[str]) -> list[list[_Hit]]:
 
 
 def _theirs(root: Path, queries: list[str], python: str, model: str) -> list[list[_Hit]]:
-    done = subprocess.run(
-        [python, str(_HERE / "semble_answers.py"), "answer", model],
-        input=json.dumps({"root": str(root), "queries": queries, "limit": _HITS}),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=_LONGEST_S,
-    )
-    return [[tuple(hit) for hit in answer["hits"]] for answer in json.loads(done.stdout)["answers"]]
+    found = ask_semble(python, model, root, queries, _HITS)
+    return [[tuple(hit) for hit in answer["hits"]] for answer in found["answers"]]
 
 
 def _shown(root: Path, hits: list[_Hit]) -> str:

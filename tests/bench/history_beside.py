@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -19,6 +18,7 @@ from statistics import fmean
 import click
 from rich.console import Console
 from rich.table import Table
+from semble_process import ask_semble
 
 from mosearch.evaluation import ablation
 from mosearch.evaluation.history import Case, cases, check_out
@@ -26,8 +26,6 @@ from mosearch.evaluation.judging import DEPTH, Place, Target, rank_of
 from mosearch.evaluation.tuning import Judged
 from mosearch.ranking import Weights
 
-_HERE = Path(__file__).parent
-_LONGEST_S = 600
 _COLUMNS = ("function, words", "function, ours", "file, words", "file, ours", "file, semble")
 
 
@@ -87,15 +85,7 @@ def _reciprocal(page: Sequence[Place], targets: Sequence[Target]) -> float:
 
 def _asked_of_semble(tree: Path, case: Case, python: str, model: str) -> list[Place]:
     check_out(tree, case)
-    done = subprocess.run(
-        [python, str(_HERE / "semble_answers.py"), "answer", model],
-        input=json.dumps({"root": str(tree), "queries": [case.question], "limit": DEPTH}),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=_LONGEST_S,
-    )
-    (answer,) = json.loads(done.stdout)["answers"]
+    (answer,) = ask_semble(python, model, tree, [case.question], DEPTH)["answers"]
     return [Place(*hit) for hit in answer["hits"]]
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mosearch.engine import Engine
-from mosearch.evaluation import ablation
+from mosearch.evaluation import ablation, options
 from mosearch.evaluation.judging import DEPTH
 from mosearch.evaluation.plot import Line, Point, svg
 from mosearch.evaluation.repositories import Repository, ask, read_repositories
@@ -34,15 +34,8 @@ class _Run:
 
 
 @click.command("budget")
-@click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the development sets."
-)
-@click.option(
-    "--checkouts",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    required=True,
-    help="Folder with one checkout per repository, under its name.",
-)
+@options.data
+@options.checkouts
 @click.option("--only", multiple=True, help="Use the repositories of this name; may be repeated.")
 @click.option("--budget", "budgets", multiple=True, type=click.IntRange(0, 60_000), help="In milliseconds.")
 @click.option("--svg", "svg_file", type=click.Path(path_type=Path, dir_okay=False), help="Draw this plot.")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mosearch.encoder.models import find_model
+from mosearch.evaluation import options
 from mosearch.evaluation.budget_cli import budget_command
 from mosearch.evaluation.history_cli import history_command
 from mosearch.evaluation.measure import (
@@ -57,9 +58,7 @@ eval_group.add_command(similar_command)
     multiple=True,
     help="Model name or folder; may be repeated. Default: the bundled one.",
 )
-@click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the development sets."
-)
+@options.data
 @click.option(
     "--heldout", type=click.Path(path_type=Path, exists=True), help="Held-out pairs of the training pipeline."
 )
@@ -91,15 +90,8 @@ def model_command(
 
 
 @eval_group.command("repos")
-@click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the development sets."
-)
-@click.option(
-    "--checkouts",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    required=True,
-    help="Folder with one checkout per repository, under its name.",
-)
+@options.data
+@options.checkouts
 @click.option("--only", multiple=True, help="Run the repositories of this name; may be repeated.")
 @click.option("--no-rerank", is_flag=True, help="Leave the deeper exit out.")
 @click.option(

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from mosearch.encoder import EncoderClient, connect
 from mosearch.engine import Engine
-from mosearch.evaluation import likeness
+from mosearch.evaluation import likeness, options
 from mosearch.evaluation.clones import MAKERS
 from mosearch.evaluation.tasks import Solution, data_folder, solutions
 from mosearch.ranking import SIMILAR
@@ -52,9 +52,7 @@ _ASKED = 20
 
 
 @click.command("similar")
-@click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the development sets."
-)
+@options.data
 @click.option(
     "--root",
     "roots",

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from mosearch.evaluation import ablation
+from mosearch.evaluation import ablation, options
 from mosearch.evaluation.repositories import judged, read_repositories
 from mosearch.evaluation.tasks import data_folder
 from mosearch.evaluation.tuning import HISTORY, NEUTRAL, Judged, Tuner, changes
@@ -23,15 +23,8 @@ from mosearch.ranking import Weights
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
 _QUESTIONS = (
-    click.option(
-        "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the development sets."
-    ),
-    click.option(
-        "--checkouts",
-        type=click.Path(path_type=Path, exists=True, file_okay=False),
-        required=True,
-        help="Folder with one checkout per repository, under its name.",
-    ),
+    options.data,
+    options.checkouts,
     click.option("--only", multiple=True, help="Use the repositories of this name; may be repeated."),
     click.option("--no-rerank", is_flag=True, help="Leave the deeper exit out."),
     click.option(
