@@ -181,6 +181,7 @@ class _Batch:
             self._terms.append(ChunkTerms(**ranking.terms_of_chunk(record.path, chunk)))
         if len(self._chunks) >= _COMMIT_CHUNKS or len(self._records) >= _COMMIT_FILES:
             self.flush()
+            self._store.index_words()
 
     def touch(self, record: FileRecord) -> None:
         """Another time or size for a file whose content is the same."""
@@ -189,7 +190,6 @@ class _Batch:
     def flush(self) -> None:
         if self._records:
             self._store.commit(self._records, self._chunks, self._terms)
-            self._store.index_words()
         if self._touched:
             self._store.touch(self._touched)
         self._records, self._chunks, self._terms, self._touched = [], [], [], []

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from mosearch.evaluation import options
 from mosearch.evaluation.scale import Size, exponent, measure_sizes
 from mosearch.evaluation.watching import Samples
 
@@ -46,7 +47,7 @@ def bench_group() -> None:
     metavar="PYTHON MODEL",
     help="A Python that has semble, and static weights for it: measured beside.",
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all here.")
+@options.json_file
 def scale(
     roots: tuple[Path, ...],
     sizes: tuple[int, ...],
@@ -94,12 +95,7 @@ def shell(root: Path) -> None:
 
 
 @bench_group.command("live")
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    required=True,
-    help="A git repository with a history, bare or not; it is cloned, not touched.",
-)
+@options.history
 @click.option("--revision", default="HEAD", show_default=True, help="Where to begin.")
 @click.option("--edits", type=click.IntRange(1), default=500, show_default=True)
 @click.option(
@@ -116,7 +112,7 @@ def shell(root: Path) -> None:
     show_default=True,
     help="How long to ask while the first index is built.",
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all here.")
+@options.json_file
 def live(
     root: Path, revision: str, edits: int, changed: int, index_seconds: int, json_file: Path | None
 ) -> None:
@@ -164,16 +160,11 @@ def _print_samples(samples: Samples) -> None:
 
 
 @bench_group.command("day")
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    required=True,
-    help="A git repository with a history, bare or not; it is cloned, not touched.",
-)
+@options.history
 @click.option("--edits", type=click.IntRange(1), default=10_000, show_default=True)
 @click.option("--checkouts", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--restarts", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all here.")
+@options.json_file
 def day(root: Path, edits: int, checkouts: int, restarts: int, json_file: Path | None) -> None:
     """A day of work in an editor: what disk, files and memory grow to, against a fresh index."""
     from mosearch.evaluation.day import COLUMNS, Plan, live_through

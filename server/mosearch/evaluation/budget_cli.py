@@ -36,12 +36,10 @@ class _Run:
 @click.command("budget")
 @options.data
 @options.checkouts
-@click.option("--only", multiple=True, help="Use the repositories of this name; may be repeated.")
+@options.only
 @click.option("--budget", "budgets", multiple=True, type=click.IntRange(0, 60_000), help="In milliseconds.")
 @click.option("--svg", "svg_file", type=click.Path(path_type=Path, dir_okay=False), help="Draw this plot.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all figures here."
-)
+@options.json_file
 def budget_command(
     data: Path | None,
     checkouts: Path,

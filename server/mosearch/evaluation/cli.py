@@ -67,9 +67,7 @@ eval_group.add_command(similar_command)
     "--baselines/--no-baselines", default=True, help=f"Also run {BASELINE} (the extra `baselines`) and BM25."
 )
 @click.option("--threads", type=click.IntRange(1), help="Processor threads to use.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all figures here."
-)
+@options.json_file
 def model_command(
     models: Sequence[str],
     data: Path | None,
@@ -101,9 +99,7 @@ def model_command(
     metavar="EXIT=PERCENT",
     help="Ask while so many texts have a vector at this exit; may be repeated.  Default: a full index.",
 )
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all figures here."
-)
+@options.json_file
 def repos_command(
     data: Path | None,
     checkouts: Path,

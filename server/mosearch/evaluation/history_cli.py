@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mosearch.engine import Engine
-from mosearch.evaluation import ablation
+from mosearch.evaluation import ablation, options
 from mosearch.evaluation.history import Case, cases, check_out, clone
 from mosearch.evaluation.judging import DEPTH, Place, Target, ndcg, rank_of
 from mosearch.evaluation.tuning import HISTORY, Judged, Tuner, changes
@@ -46,9 +46,7 @@ _FEWEST_TO_TUNE = 20
     type=click.Path(path_type=Path, dir_okay=False),
     help="Keep the questions, and what ranking sees of them, in this file, for `mosearch eval tune --also`.",
 )
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all figures here."
-)
+@options.json_file
 def history_command(
     root: Path,
     commits: int,

@@ -68,9 +68,7 @@ _ASKED = 20
 )
 @click.option("--deep", is_flag=True, help="Wait until the deepest exit covers everything.")
 @click.option("--fit", is_flag=True, help="Fit the probability instead, and print its weights.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all figures here."
-)
+@options.json_file
 def similar_command(
     data: Path | None,
     roots: Sequence[Path],

@@ -25,7 +25,7 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 _QUESTIONS = (
     options.data,
     options.checkouts,
-    click.option("--only", multiple=True, help="Use the repositories of this name; may be repeated."),
+    options.only,
     click.option("--no-rerank", is_flag=True, help="Leave the deeper exit out."),
     click.option(
         "--keep",
@@ -74,9 +74,7 @@ def ablate_command(
     default=True,
     help="Fit without each repository in turn, too, from the middle of every scale.",
 )
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Save all figures here."
-)
+@options.json_file
 def tune_command(
     data: Path | None,
     checkouts: Path,
