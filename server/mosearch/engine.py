@@ -31,7 +31,7 @@ from mosearch.errors import (
 from mosearch.exits import exits_in_use
 from mosearch.pace import Pace
 from mosearch.places import selection
-from mosearch.progress import Cancel, Progress, no_progress
+from mosearch.progress import Cancel, Either, Progress, When, no_progress
 from mosearch.ranking import Pool
 from mosearch.searcher import Early, Searcher, neighbours, other_parts, without_host
 from mosearch.settings import Settings, cache_dir
@@ -56,6 +56,8 @@ _STARTING = "The encoder is still starting; ask again in a moment."
 # Each write of vectors leaves a fragment that every question reads: merged now and then.
 _UNMERGED_TEXTS = 8_000
 _MAINTENANCE_POLL_S = 0.1
+# So many take about a second to read: worth a process of its own where one can be had.
+_VERY_MANY_FILES = 200
 # Of a long body so many parts are compared beside the one that was pointed at.
 _MOST_OTHER_PARTS = 5
 
@@ -63,6 +65,9 @@ _MOST_OTHER_PARTS = 5
 _CONTENT_VERSION = f"chunks{parsing.CHUNKING_VERSION}-terms{ranking.TERMS_VERSION}"
 # Another version of MoSEarch that was used this recently may still be in use.
 _OUTDATED_S = 86_400.0
+
+Apart = Callable[[Progress, Cancel], None]
+"""Brings the same index up to date from another process, as far as it can; never raises."""
 
 _Result = TypeVar("_Result")
 
@@ -163,21 +168,23 @@ class Engine:
         *,
         depth: Depth = Depth.INDEX,
         lock_timeout: float = 10.0,
+        apart: Apart | None = None,
     ) -> IndexReport:
         """Bring the index up to date with the files on disk, down to `depth`.
 
         Does nothing that is already done, keeps what it did when cancelled or killed.  Where the
-        encoder cannot run, everything is still found by its words and the report says why.
+        encoder cannot run, everything is still found by its words and the report says why.  When
+        very many files have changed, `apart` may do the work first; the report does not count that.
         Raises `StoreError`, `CancelledError`, `RootError`.
         """
         cancel = cancel if cancel is not None else threading.Event()
         noted = self._noting(progress)
         store = self.store
         try:
-            return self._update(noted, cancel, depth, lock_timeout)
+            return self._update(noted, cancel, depth, lock_timeout, apart)
         except StoreDamagedError:
             self._begin_anew(store)
-            return self._update(noted, cancel, depth, lock_timeout)
+            return self._update(noted, cancel, depth, lock_timeout, apart)
         finally:
             self._note(Activity())
 
@@ -213,7 +220,7 @@ class Engine:
         def is_called_off() -> bool:
             return self._pace.left_behind or done >= _UNMERGED_TEXTS or bool(self._reason_to_wait())
 
-        stop = _Either(cancel, is_called_off)
+        stop = Either(cancel, When(is_called_off))
         while not self.store.coverage(self.model.fingerprint).is_complete(self._deepest_exit):
             if cancel.is_set():
                 raise CancelledError("Deepening was cancelled; what is done so far is kept.")
@@ -248,25 +255,18 @@ class Engine:
             recent=self._pace.recent,
         )
 
-    def _update(self, progress: Progress, cancel: Cancel, depth: Depth, lock_timeout: float) -> IndexReport:
+    def _update(
+        self, progress: Progress, cancel: Cancel, depth: Depth, lock_timeout: float, apart: Apart | None
+    ) -> IndexReport:
         if self._exits.trouble:
             self._exits = exits_in_use(self.settings)
             if self.index_dir != self._content_dir():
                 self.index_dir = self._content_dir()
                 self.store = self._open_store()
                 self._documents.forget_chunks()
-        with self._update_lock, self.store.writer_lock(timeout=lock_timeout):
+        with self._update_lock:
             rules = workspace.IgnoreRules.load(self.root)
-            done = indexer.reconcile(
-                self.root,
-                self.store,
-                self.settings.max_file_bytes,
-                progress,
-                cancel,
-                digest_language=self.model.reads_language,
-                rules=rules,
-            )
-            self.store.note_sync()
+            done = self._reconciled(rules, progress, cancel, lock_timeout, apart)
         if done.changed:
             memory.give_back()
         new = set(done.digests)
@@ -286,6 +286,29 @@ class Engine:
             skipped=dict(sorted(done.skipped.items())),
             failed=dict(sorted(done.failed.items())),
         )
+
+    def _reconciled(
+        self,
+        rules: workspace.IgnoreRules,
+        progress: Progress,
+        cancel: Cancel,
+        lock_timeout: float,
+        apart: Apart | None,
+    ) -> indexer.Reconciled:
+        """The files of the store made those on disk."""
+        limit = self.settings.max_file_bytes
+        progress("scan", 0, 0)
+        with self.store.writer_lock(timeout=lock_timeout):
+            found = indexer.survey(self.root, self.store, limit, rules)
+            if apart is None or len(found.changed) < _VERY_MANY_FILES:
+                told = self.model.reads_language
+                done = indexer.reconcile(
+                    self.root, self.store, found, limit, progress, cancel, digest_language=told
+                )
+                self.store.note_sync()
+                return done
+        apart(progress, cancel)  # needs the lock, and may leave something to do
+        return self._reconciled(rules, progress, cancel, lock_timeout, None)
 
     def maintain(self, cancel: Cancel | None = None) -> None:
         """Merge small writes and refresh the indices if that is due, in a process of low priority.
@@ -599,17 +622,6 @@ class Engine:
         except StoreDamagedError:
             Store.quarantine(self.index_dir, self._vectors_dir)
             return Store.open(self.index_dir, self._vectors_dir)
-
-
-class _Either:
-    """Raised when a flag is, or when something else holds."""
-
-    def __init__(self, flag: Cancel, also: Callable[[], bool]) -> None:
-        self._flag = flag
-        self._also = also
-
-    def is_set(self) -> bool:
-        return self._flag.is_set() or self._also()
 
 
 def _folder_name(identity: str, readable: str) -> str:

@@ -47,63 +47,89 @@ class Reconciled:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def reconcile(
-    root: Path,
-    store: Store,
-    max_file_bytes: int,
-    progress: Progress,
-    cancel: Cancel,
-    *,
-    digest_language: bool = False,
-    rules: workspace.IgnoreRules | None = None,
-) -> Reconciled:
-    """Make the store's files and chunks equal to what is on disk; `digest_language` as for `parsing.parse`.
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How a workspace's files differ from the store's."""
 
-    `rules` are those of now, if the caller has read them.  The caller holds the store's writer lock.
-    Raises `StoreError`, `CancelledError`, `RootError`.
+    known: Mapping[str, FileRecord]
+    """What the store holds, by path."""
+    changed: Sequence[FileStat]
+    """Files to read: new ones, and those with another time or size."""
+    gone: Sequence[str]
+    skipped: Sequence[SkippedFile]
+    """Left out by what the scan saw."""
+    left_out: Counter[str]
+    """Reason → how many files are the same as before and were left out then."""
+
+
+def survey(
+    root: Path, store: Store, max_file_bytes: int, rules: workspace.IgnoreRules | None = None
+) -> Survey:
+    """Compare what is on disk with the store, by time and size.
+
+    `rules` are those of now, if the caller has read them.  Raises `StoreError`, `RootError`.
     """
-    progress("scan", 0, 0)
     workspace.resolve_root(root)  # a root that is gone is an error, not a folder without files
     scanned = workspace.scan(root, max_file_bytes=max_file_bytes, rules=rules)
-    result = Reconciled()
     known = store.files()
     present = {stat.path for stat in scanned.files} | {skip.path for skip in scanned.skipped}
-    gone = [path for path in known if path not in present]
-    if gone:
-        store.remove(gone)
-        result.removed = len(gone)
-    batch = _Batch(store)
-    for skip in scanned.skipped:
-        _record_skip(batch, FileStat(skip.path, 0, 0), skip, known.get(skip.path), result)
-    changed = []
+    changed: list[FileStat] = []
+    left_out: Counter[str] = Counter()
     for stat in scanned.files:
         record = known.get(stat.path)
         if record is None or (record.size, record.mtime_ns) != (stat.size, stat.mtime_ns):
             changed.append(stat)
         elif record.skip_reason:
-            result.skipped[record.skip_reason] += 1
-    _reindex(root, batch, changed, known, max_file_bytes, digest_language, result, progress, cancel)
+            left_out[record.skip_reason] += 1
+    gone = [path for path in known if path not in present]
+    return Survey(known, changed, gone, scanned.skipped, left_out)
+
+
+def reconcile(
+    root: Path,
+    store: Store,
+    found: Survey,
+    max_file_bytes: int,
+    progress: Progress,
+    cancel: Cancel,
+    *,
+    digest_language: bool = False,
+) -> Reconciled:
+    """Make the store's files and chunks equal to what was `found` on disk; `digest_language` as for
+    `parsing.parse`.
+
+    The caller has held the store's writer lock since before the survey.
+    Raises `StoreError`, `CancelledError`.
+    """
+    result = Reconciled(skipped=Counter(found.left_out))
+    if found.gone:
+        store.remove(found.gone)
+        result.removed = len(found.gone)
+    batch = _Batch(store)
+    for skip in found.skipped:
+        _record_skip(batch, FileStat(skip.path, 0, 0), skip, found.known.get(skip.path), result)
+    _reindex(root, batch, found, max_file_bytes, digest_language, result, progress, cancel)
     return result
 
 
 def _reindex(
     root: Path,
     batch: _Batch,
-    changed: Sequence[FileStat],
-    known: Mapping[str, FileRecord],
+    found: Survey,
     max_file_bytes: int,
     digest_language: bool,
     result: Reconciled,
     progress: Progress,
     cancel: Cancel,
 ) -> None:
+    changed = found.changed
     for done, stat in enumerate(changed):
         if cancel.is_set():
             batch.flush()
             raise CancelledError("Indexing was cancelled; what is done so far is kept.")
         progress("parse", done, len(changed))
         source = workspace.read_source(root, stat, max_file_bytes=max_file_bytes)
-        old = known.get(stat.path)
+        old = found.known.get(stat.path)
         if isinstance(source, SkippedFile):
             _record_skip(batch, stat, source, old, result)
             continue

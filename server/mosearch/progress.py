@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 Progress = Callable[[str, int, int], None]
@@ -38,3 +39,20 @@ class Cancel(Protocol):
     """A flag that another thread may raise; `threading.Event` is one."""
 
     def is_set(self) -> bool: ...
+
+
+class Either:
+    """Raised when one of some flags is."""
+
+    def __init__(self, *flags: Cancel) -> None:
+        self._flags = flags
+
+    def is_set(self) -> bool:
+        return any(flag.is_set() for flag in self._flags)
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Raised as long as something holds."""
+
+    is_set: Callable[[], bool]

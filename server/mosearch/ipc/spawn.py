@@ -28,7 +28,7 @@ def spawn(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            **_detached(),
+            **detached(),
         )
 
 
@@ -41,7 +41,7 @@ def log_tail(log: Path) -> str:
     return f"The end of its log, {log}:\n{text[-_TAIL_CHARACTERS:]}"
 
 
-def _detached() -> dict[str, Any]:
+def detached() -> dict[str, Any]:
     """A session of its own, so that Ctrl+C and the end of the client do not reach the process."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}

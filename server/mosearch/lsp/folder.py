@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from mosearch import bulk
 from mosearch.errors import CancelledError, MosearchError, SettingsError, StoreLockedError
 from mosearch.lsp.buffers import Buffers
 from mosearch.lsp.configuration import Values
-from mosearch.progress import Meter
+from mosearch.progress import Either, Meter
 from mosearch.settings import Settings, load_settings
 from mosearch.types import Depth, IndexReport
 
@@ -89,16 +91,6 @@ class Listener(Protocol):
 
     def complain(self, folder: Folder, message: str) -> None:
         """Something that the user should know; said once as long as it stays true."""
-
-
-class _Either:
-    """Raised when one of some flags is."""
-
-    def __init__(self, *flags: threading.Event) -> None:
-        self._flags = flags
-
-    def is_set(self) -> bool:
-        return any(flag.is_set() for flag in self._flags)
 
 
 class Folder:
@@ -299,11 +291,14 @@ class Folder:
 
     def _bring_up_to_date(self, engine: Engine) -> IndexReport:
         """Down to the index exit; what changes meanwhile is read as soon as the cheapest exit covers all."""
-        stop = _Either(self._stopping, self._cancelled)
+        stop = Either(self._stopping, self._cancelled)
         while True:
-            report = engine.update(self._progress, stop, depth=Depth.FIRST, lock_timeout=_RETRY_S)
+            apart = partial(bulk.update, self.root, engine.settings)
+            report = engine.update(
+                self._progress, stop, depth=Depth.FIRST, lock_timeout=_RETRY_S, apart=apart
+            )
             try:
-                change = _Either(self._stopping, self._cancelled, self._wanted)
+                change = Either(self._stopping, self._cancelled, self._wanted)
                 warning = engine.go_on(self._progress, change, depth=Depth.INDEX)
                 return replace(report, warning=warning or report.warning)
             except CancelledError:
