@@ -110,6 +110,49 @@ def test_vector_search_ranks_by_cosine(store: Store, is_optimized: bool) -> None
 
 
 @pytest.mark.usefixtures("searched")
+def test_similarities_are_those_of_the_vectors_however_they_came(store: Store) -> None:
+    """Written before the first question, after it, by another process, a moment later; or not at all."""
+    vectors = dict(zip((digest(f"body {i}") for i in range(50)), unit(50), strict=True))
+    names = list(vectors)
+    query = unit(1, seed=3)[0].astype(np.float32)
+    absent = digest("absent")
+
+    def write(into: Store, some: Sequence[str]) -> None:
+        into.add_vectors(MODEL, EXIT, some, np.stack([vectors[name] for name in some]))
+
+    def check(known: int) -> None:
+        found = store.similarities(MODEL, EXIT, query, [absent, *reversed(names)])
+        assert set(found) == set(names[:known])
+        exact = {name: float(vectors[name].astype(np.float32) @ query) for name in found}
+        assert found == pytest.approx(exact, abs=5e-3)
+
+    check(0)
+    write(store, names[:20])
+    check(20)
+    write(store, names[10:30])
+    check(30)
+    with Store.open(store.index_dir, store.vectors_dir) as other:
+        write(other, names[25:40])
+        check(40)
+        write(store, names[40:45])
+        check(45)
+    store.add_vectors_later(MODEL, EXIT, {name: vectors[name] for name in names[45:]})
+    check(50)
+
+
+def test_what_this_process_wrote_is_not_read_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = [f"body {i}" for i in range(30)]
+    put(store, "a.py", bodies)
+    vectors = unit(30)
+    digests = [digest(body) for body in bodies]
+    store.add_vectors(MODEL, EXIT, digests[:10], vectors[:10])
+    assert len(store.search_vectors(MODEL, EXIT, vectors[0], 30, ANY)) == 10
+    monkeypatch.setattr("mosearch.store._matrix._read", None)
+    store.add_vectors(MODEL, EXIT, digests[5:], vectors[5:])
+    assert sorted(bodies_of(store.search_vectors(MODEL, EXIT, vectors[0], 50, ANY))) == sorted(bodies)
+
+
+@pytest.mark.usefixtures("searched")
 def test_vectors_without_live_chunks_are_passed_over(store: Store) -> None:
     """As when another worktree has put thousands of better neighbours into the shared folder."""
     foreign = [f"foreign {i}" for i in range(3000)]

@@ -81,9 +81,10 @@ class Index:
     ) -> dict[str, float]:
         """Cosine similarity to a query, for those of `digests` that have a vector at an exit."""
         direction = query.astype(np.float32)
-        known = self.overlay.vectors(exit, digests)
-        known |= self.store.get_vectors(self.fingerprint, exit, [d for d in digests if d not in known])
-        return {digest: float(vector.astype(np.float32) @ direction) for digest, vector in known.items()}
+        shown = self.overlay.vectors(exit, digests)
+        found = {digest: float(vector.astype(np.float32) @ direction) for digest, vector in shown.items()}
+        stored = [digest for digest in digests if digest not in shown]
+        return found | self.store.similarities(self.fingerprint, exit, direction, stored)
 
     def _at(self, exit: int, query: NDArray[np.float16], limit: int, filters: Filters) -> list[Candidate]:
         hits = self.store.search_vectors(self.fingerprint, exit, query, limit, filters)

@@ -96,7 +96,7 @@ class Settings:
     )
     rerank: bool = _setting(True, "re-rank with the deeper exit")
     rerank_budget_ms: int = _setting(
-        150, "time for vectors that re-ranking misses, in milliseconds", minimum=0, maximum=60_000
+        100, "time for vectors that re-ranking misses, in milliseconds", minimum=0, maximum=60_000
     )
     limit: int = _setting(10, "hits per answer", minimum=1, maximum=1000)
     max_file_bytes: int = _setting(

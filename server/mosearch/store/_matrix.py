@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,7 @@ class Matrix:
     scale: NDArray[np.float32]
     """[n]: a row times its scale has unit length."""
     _holding: tuple[Directory, NDArray[np.bool_]] | None = None
+    _order: NDArray[np.int64] | None = None
 
     @property
     def keys(self) -> NDArray[np.uint64]:
@@ -62,6 +63,20 @@ class Matrix:
         found *= self.scale
         return np.clip(found, -1, 1, out=found)
 
+    def similarities_of(self, digests: Sequence[str], query: NDArray[np.float32]) -> dict[str, float]:
+        """As `similarities`, for those of `digests` that have a row."""
+        if not len(self.rows):
+            return {}
+        if self._order is None:
+            self._order = np.argsort(self.keys, kind="stable")
+        wanted = _numbers([bytes.fromhex(digest) for digest in digests])
+        at = np.searchsorted(self.keys, wanted[:, 0], sorter=self._order)
+        places = self._order[np.minimum(at, len(self._order) - 1)]
+        known = np.flatnonzero((self.digests[places] == wanted).all(axis=1))
+        rows = places[known]
+        cosines = np.clip((self.rows[rows].astype(np.float32) @ query) * self.scale[rows], -1, 1)
+        return dict(zip([digests[i] for i in known.tolist()], cosines.tolist(), strict=True))
+
 
 class Matrices:
     """The matrices of the tables that are searched, each as of the table's newest version."""
@@ -85,6 +100,18 @@ class Matrices:
             self._known.move_to_end(name)
             return known[1]
 
+    def learn(
+        self, name: Hashable, table: VectorTable, before: int, digests: list[bytes], rows: Float16
+    ) -> None:
+        """These rows were just added to what was version `before`: they need not be read back."""
+        with self._mutex:
+            known = self._known.get(name)
+            if known is None or (known[0], table.version()) != (before, before + 1):
+                return
+            if len(known[1].rows) + len(rows) <= MOST_ROWS:
+                self._known[name] = before + 1, _joined([known[1], _packed(_numbers(digests), rows)])
+                self._make_room(name)
+
     def _make_room(self, name: Hashable) -> None:
         for other in list(self._known):
             if other != name and sum(len(m.rows) for _, m in self._known.values()) > MOST_ROWS:
@@ -99,10 +126,15 @@ def _read(table: VectorTable, old: Matrix | None) -> Matrix:
         new = present[np.isin(present[:, 0], old.keys, invert=True)]
         if len(new) <= _FEW_ROWS:
             digests, vectors = table.get([row.tobytes() for row in new])
-            added = _packed(np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2), vectors)
+            added = _packed(_numbers(digests), vectors)
             return _joined([Matrix(old.digests[kept], old.rows[kept], old.scale[kept]), added])
     blocks = [_packed(digests, vectors) for digests, vectors in table.batches()]
     return _joined([_packed(np.empty((0, 2), np.uint64), np.empty((0, table.dim), np.float16)), *blocks])
+
+
+def _numbers(digests: Sequence[bytes]) -> NDArray[np.uint64]:
+    """See `_directory.whole`."""
+    return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
 
 
 def _packed(digests: NDArray[np.uint64], vectors: Float16) -> Matrix:

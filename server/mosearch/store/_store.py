@@ -28,7 +28,7 @@ from mosearch.types import FileRecord, Filters, StoredChunk
 if TYPE_CHECKING:
     from mosearch.store._coverage import CoverageCounter
     from mosearch.store._files import Snapshot
-    from mosearch.store._matrix import Matrices
+    from mosearch.store._matrix import Matrices, Matrix
     from mosearch.store._tables import Tables
 
 T = TypeVar("T")
@@ -269,7 +269,9 @@ class Store:
             table = self._tables.vectors.find_or_create(fingerprint, exit, vectors.shape[1])
             new = places.keys() - table.known(places)
             if new:
-                table.add(list(new), vectors[[places[d] for d in new]])
+                before, rows = table.version(), vectors[[places[d] for d in new]]
+                table.add(list(new), rows)
+                self._matrices.learn((fingerprint, exit), table, before, list(new), rows)
 
     def add_vectors_later(
         self, fingerprint: str, exit: int, vectors: Mapping[str, NDArray[np.float16]]
@@ -294,6 +296,26 @@ class Store:
             keys = [bytes.fromhex(d) for d in digests]
             found, matrix = _retried(lambda: table.get(keys))
             return {d.hex(): row for d, row in zip(found, matrix, strict=True)}
+
+    def similarities(
+        self, fingerprint: str, exit: int, query: NDArray[np.float32], digests: Collection[str]
+    ) -> dict[str, float]:
+        """Cosine similarity to the unit vector `query`, [dim], of those of `digests` that have a vector.
+
+        Off by .0003 or so, where vectors lie in memory as bytes.
+        """
+        known = self._later.get(fingerprint, exit, digests)
+        left = [digest for digest in digests if digest not in known]
+        with translated("read vectors", self.vectors_dir):
+            matrix = _retried(lambda: self._matrix(fingerprint, exit)) if left else None
+        if matrix is None:
+            known |= self._stored_vectors(fingerprint, exit, left)
+        cosines = {digest: float(vector.astype(np.float32) @ query) for digest, vector in known.items()}
+        return cosines | (matrix.similarities_of(left, query) if matrix is not None else {})
+
+    def _matrix(self, fingerprint: str, exit: int) -> Matrix | None:
+        table = self._tables.vectors.find(fingerprint, exit)
+        return self._matrices.of((fingerprint, exit), table) if table is not None else None
 
     def search_vectors(
         self, fingerprint: str, exit: int, query: NDArray[np.floating], limit: int, filters: Filters
