@@ -10,6 +10,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -105,10 +106,12 @@ def reconcile(
     if found.gone:
         store.remove(found.gone)
         result.removed = len(found.gone)
-    batch = _Batch(store)
-    for skip in found.skipped:
-        _record_skip(batch, FileStat(skip.path, 0, 0), skip, found.known.get(skip.path), result)
-    _reindex(root, batch, found, max_file_bytes, digest_language, result, progress, cancel)
+    with ThreadPoolExecutor(1, "mosearch-words") as beside:
+        batch = _Batch(store, beside)
+        for skip in found.skipped:
+            _record_skip(batch, FileStat(skip.path, 0, 0), skip, found.known.get(skip.path), result)
+        _reindex(root, batch, found, max_file_bytes, digest_language, result, progress, cancel)
+    batch.raise_trouble()
     return result
 
 
@@ -193,8 +196,11 @@ def _record_skip(
 class _Batch:
     """Files waiting for one commit."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, beside: Executor) -> None:
+        """`beside` runs what others do while files are read."""
         self._store = store
+        self._beside = beside
+        self._merging: Future[None] | None = None
         self._records: list[FileRecord] = []
         self._chunks: list[StoredChunk] = []
         self._terms: list[ChunkTerms] = []
@@ -207,11 +213,18 @@ class _Batch:
             self._terms.append(ChunkTerms(**ranking.terms_of_chunk(record.path, chunk)))
         if len(self._chunks) >= _COMMIT_CHUNKS or len(self._records) >= _COMMIT_FILES:
             self.flush()
-            self._store.index_words()
+            if self._merging is None or self._merging.done():
+                self.raise_trouble()
+                self._merging = self._beside.submit(self._store.index_words)
 
     def touch(self, record: FileRecord) -> None:
         """Another time or size for a file whose content is the same."""
         self._touched.append(record)
+
+    def raise_trouble(self) -> None:
+        """Waits for what goes on beside.  Raises `StoreError` if that failed."""
+        if self._merging is not None:
+            self._merging.result()
 
     def flush(self) -> None:
         if self._records:

@@ -46,6 +46,8 @@ _CHECKSUM_BYTES = 4
 _REMEMBERED = 4_096
 """Places whose chunks are kept decoded: some 10 MB, and a third of the time of a question."""
 
+_MOVED = "rows of the index were moved while they were read"
+
 _SCALAR_INDEXED = ("digest", "file_id", "name")
 _IDS_PER_DELETE = 5_000
 _MOST_GLOB_FILES = 2_000
@@ -125,18 +127,34 @@ class ChunksTable:
                     self._read_before.popitem(last=False)
         return found
 
+    def still_at(self, places: Sequence[Place], snapshot: Snapshot) -> list[StoredChunk]:
+        """The chunks at those of `places` that are still there, in no order; not remembered.
+
+        Raises RuntimeError as `at` does.
+        """
+        wanted = set(places)
+        chunks = self._take(list(self.directory(snapshot).rows_at(places)), snapshot)
+        if not all(_place(stored) in wanted for stored in chunks):
+            raise RuntimeError(_MOVED)
+        return chunks
+
     def _read_at(
         self, places: Sequence[Place], directory: Directory, snapshot: Snapshot
     ) -> dict[Place, tuple[StoredChunk, ...]]:
-        ids = list(directory.rows_at(places))
-        rows = self._table.take_row_ids(ids).select(_READ).to_arrow()
-        chunks = _decode_at(rows, list(range(rows.num_rows)), snapshot)
         grouped: dict[Place, list[StoredChunk]] = {place: [] for place in places}
-        for stored in chunks:
-            grouped.get((stored.file_id, key_of(bytes.fromhex(stored.chunk.digest))), []).append(stored)
-        if len(chunks) != len(ids) or not all(grouped.values()):
-            raise RuntimeError("rows of the index were moved while they were read")
+        for stored in self._take(list(directory.rows_at(places)), snapshot):
+            grouped.get(_place(stored), []).append(stored)
+        if not all(grouped.values()):
+            raise RuntimeError(_MOVED)
         return {place: tuple(sorted(some, key=_position)) for place, some in grouped.items()}
+
+    def _take(self, row_ids: list[int], snapshot: Snapshot) -> list[StoredChunk]:
+        if not row_ids:
+            return []
+        rows = self._table.take_row_ids(row_ids).select(_READ).to_arrow()
+        if rows.num_rows != len(row_ids):
+            raise RuntimeError(_MOVED)
+        return _decode_at(rows, list(range(rows.num_rows)), snapshot)
 
     def named(self, names: Iterable[str], limit: int, snapshot: Snapshot) -> list[StoredChunk]:
         """Live chunks whose symbol is one of `names`, upper and lower case being the same."""
@@ -311,6 +329,10 @@ def _decode(rows: pa.Table, snapshot: Snapshot) -> list[StoredChunk]:
         _decode_at(rows, _alive(rows, snapshot), snapshot),
         key=_position,
     )
+
+
+def _place(stored: StoredChunk) -> Place:
+    return (stored.file_id, key_of(bytes.fromhex(stored.chunk.digest)))
 
 
 def _position(stored: StoredChunk) -> tuple[str, int, int]:

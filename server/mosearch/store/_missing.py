@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mosearch.store._chunks import ChunksTable
+from mosearch.store._directory import Place, key_of
 from mosearch.store._files import Snapshot
 from mosearch.store._values import MissingText
-from mosearch.types import StoredChunk
+from mosearch.types import Chunk
 
-_FILES_AT_ONCE = 64
+_TEXTS_AT_ONCE = 1_024
 
 Groups = dict[int, set[bytes]]
 """`file_id` → digests to be read from that file; a digest is in one file only."""
@@ -36,18 +38,20 @@ def by_file(
     return {file_id: groups[file_id] for file_id in sorted(groups, key=order)}
 
 
-def batches(groups: Groups) -> Iterator[tuple[list[int], set[bytes]]]:
-    """Some files at a time, and the digests wanted from them."""
-    ids = list(groups)
-    for start in range(0, len(ids), _FILES_AT_ONCE):
-        part = ids[start : start + _FILES_AT_ONCE]
-        yield part, set().union(*(groups[file_id] for file_id in part))
+def batches(groups: Groups) -> Iterator[list[Place]]:
+    """Where the texts are, some at a time."""
+    places = ((file_id, key_of(digest)) for file_id, digests in groups.items() for digest in digests)
+    while part := list(islice(places, _TEXTS_AT_ONCE)):
+        yield part
 
 
-def texts(chunks: Sequence[StoredChunk], wanted: set[bytes]) -> Iterator[MissingText]:
-    """The texts of `chunks` whose digest is wanted, each once."""
-    done: set[str] = set()
-    for chunk in (stored.chunk for stored in chunks):
-        if chunk.digest not in done and bytes.fromhex(chunk.digest) in wanted:
-            done.add(chunk.digest)
-            yield MissingText(chunk.digest, chunk.encoder_text, chunk.language)
+def texts(chunks: ChunksTable, places: Sequence[Place], snapshot: Snapshot) -> list[MissingText]:
+    """The texts at those of `places` that are still there, each once, in their order; within a file from
+    the top."""
+    order = {file_id: number for number, file_id in enumerate(dict.fromkeys(id for id, _ in places))}
+    found = chunks.still_at(places, snapshot)
+    found.sort(key=lambda stored: (order[stored.file_id], stored.chunk.start_byte))
+    each: dict[str, Chunk] = {}
+    for stored in found:
+        each.setdefault(stored.chunk.digest, stored.chunk)
+    return [MissingText(one.digest, one.encoder_text, one.language) for one in each.values()]

@@ -227,9 +227,8 @@ class Store:
         )
 
         def read() -> Iterator[MissingText]:
-            for ids, digests in _missing.batches(groups):
-                chunks = self._consistent(partial(self._tables.chunks.of_files, ids))
-                yield from _missing.texts(chunks, digests)
+            for places in _missing.batches(groups):
+                yield from self._consistent(partial(_missing.texts, self._tables.chunks, places))
 
         return MissingTexts(sum(map(len, groups.values())), read)
 
