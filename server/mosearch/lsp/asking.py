@@ -79,7 +79,11 @@ async def _opened(ls: Server) -> None:
     """Wait until each folder was opened or could not be."""
     if not ls.started.is_set():
         # Not `wait_for`: before Python 3.12 it may swallow the cancelling of this task.
-        await asyncio.wait([asyncio.ensure_future(ls.started.wait())], timeout=_OPEN_TIMEOUT_S)
+        starting = asyncio.ensure_future(ls.started.wait())
+        try:
+            await asyncio.wait([starting], timeout=_OPEN_TIMEOUT_S)
+        finally:
+            starting.cancel()
     waiting = [asyncio.wrap_future(folder.tried) for folder in ls.folders.values() if not folder.tried.done()]
     if waiting:
         # Shielded: a request that is cancelled must not cancel what others wait for.
