@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosearch.store._directory import Directory
+from mosearch.store._values import MOST_ROWS
 from mosearch.store._vectors import Float16, VectorTable
-
-MOST_ROWS = 200_000
-"""Of all tables together: 80 MB at 384 dimensions, 15 ms for a question.  Beyond, LanceDB searches."""
 
 _FEW_ROWS = 2_000
 """So many new rows are looked up; for more, the table is read anew."""

@@ -22,7 +22,15 @@ from mosearch.store._folders import folder_bytes, make_private, tables_folder
 from mosearch.store._later import Later
 from mosearch.store._locks import ProcessLock
 from mosearch.store._quarantine import quarantine
-from mosearch.store._values import TERM_FIELDS, ChunkTerms, Coverage, MissingText, MissingTexts, StoreStats
+from mosearch.store._values import (
+    MOST_ROWS,
+    TERM_FIELDS,
+    ChunkTerms,
+    Coverage,
+    MissingText,
+    MissingTexts,
+    StoreStats,
+)
 from mosearch.types import FileRecord, Filters, StoredChunk
 
 if TYPE_CHECKING:
@@ -36,8 +44,6 @@ T = TypeVar("T")
 _TIMEOUT = 10.0
 _LATE_TIMEOUT = 1.0
 _ATTEMPTS = 3
-_ANN_ROWS = 200_000
-"""Smaller tables are compared in memory: see `_matrix.MOST_ROWS`."""
 _COMMITTED = "last_commit"
 _SYNCED = "last_sync"
 """An empty file whose time of change says when the index last changed."""
@@ -390,14 +396,14 @@ class Store:
         with suppress(StoreLockedError), translated("index the words", self.index_dir):
             _maintenance.index_words(self._tables, self.index_dir)
 
-    def maintenance_due(self, ann_rows: int = _ANN_ROWS) -> bool:
+    def maintenance_due(self, ann_rows: int = MOST_ROWS) -> bool:
         """Whether `optimize` would now pay: many small writes, many dead rows, much that is not indexed."""
         from mosearch.store import _maintenance
 
         with translated("inspect the index", self.index_dir):
             return _maintenance.is_due(self._tables, ann_rows)
 
-    def optimize(self, ann_rows: int = _ANN_ROWS) -> bool:
+    def optimize(self, ann_rows: int = MOST_ROWS) -> bool:
         """Sweeps, merges small writes, brings the indices up to date, and prunes the vectors.
 
         Vector tables of `ann_rows` rows or more get an approximate index.  Vectors that no index uses,
@@ -428,7 +434,7 @@ class Store:
         with self._writing_vectors(_TIMEOUT):
             return _prune.drop_models(self._tables, self.vectors_dir, {table_key(fingerprint)}, 0)
 
-    def start_optimizing(self, ann_rows: int = _ANN_ROWS) -> subprocess.Popen[bytes]:
+    def start_optimizing(self, ann_rows: int = MOST_ROWS) -> subprocess.Popen[bytes]:
         """Begin `optimize` in a process of its own and of low priority, which outlives this one.
 
         Merging 100,000 chunks takes about 500 MB, which only the end of a process gives back.  The
