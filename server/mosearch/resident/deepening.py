@@ -7,6 +7,8 @@ import threading
 
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError
+from mosearch.progress import Either
+from mosearch.types import Depth
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +43,16 @@ class Deepening:
                 return
             self._wanted.clear()
             try:
-                if trouble := self._engine.go_on(cancel=self._stopping):
-                    _log.warning("%s", trouble)
-                self._engine.maintain(self._stopping)
+                self._go_on()
             except CancelledError:
-                return
+                pass  # somebody has asked since, or it is the end
             except Exception:  # whatever it was, the next command is another chance
                 _log.exception("going on with %s failed", self._engine.root)
+
+    def _go_on(self) -> None:
+        """Down to the index exit, then care for the tables; what is deeper gives way to the next answer."""
+        trouble = self._engine.go_on(cancel=self._stopping, depth=Depth.INDEX)
+        self._engine.maintain(self._stopping)
+        trouble = trouble or self._engine.go_on(cancel=Either(self._stopping, self._wanted))
+        if trouble:
+            _log.warning("%s", trouble)

@@ -174,7 +174,6 @@ class _Call:
         try:
             request = Request.from_json(dict(values))
             self._send({"answer": answer(self._engine, request, self._progress, self._cancel)})
-            self._engine.maintain()
         except MosearchError as error:
             self._send({"error": {"name": type(error).__name__, "message": str(error)}})
         except Exception as error:
