@@ -108,9 +108,4 @@ def _chunks(path: str, data: bytes, ground: Ground) -> Sequence[Chunk]:
     """None where a file with this content would be left out: what it held before is gone all the same."""
     if len(data) > ground.max_file_bytes or workspace.classify(path, data) is not None:
         return ()
-    return parsed_chunks(path, data, ground.digest_language)
-
-
-def parsed_chunks(path: str, data: bytes, digest_language: bool) -> tuple[Chunk, ...]:
-    language = parsing.language_of(path, data)
-    return parsing.parse(data, language, path, digest_language=digest_language).chunks
+    return parsing.parse_file(path, data, digest_language=ground.digest_language).chunks

@@ -140,17 +140,12 @@ def _reindex(
         if old is not None and old.content_hash == source.content_hash and not old.skip_reason:
             batch.touch(replace(old, size=record.size, mtime_ns=record.mtime_ns))
             continue
-        parsed = _parse(source, digest_language)
+        parsed = parsing.parse_file(source.path, source.data, digest_language=digest_language)
         result.changed += 1
         result.digests.extend(chunk.digest for chunk in parsed.chunks)
         batch.add(replace(record, language=parsed.language, chunks=len(parsed.chunks)), parsed)
     batch.flush()
     progress("parse", len(changed), len(changed))
-
-
-def _parse(source: workspace.Source, digest_language: bool) -> ParsedFile:
-    language = parsing.language_of(source.path, source.data)
-    return parsing.parse(source.data, language, source.path, digest_language=digest_language)
 
 
 def _new_record(source: workspace.Source) -> FileRecord:

@@ -1,11 +1,48 @@
-"""Code that is asked about but in no index: typed in, piped in or selected in an editor.  Pure."""
+"""Places in code that somebody points at, and code that is in no index: typed in, piped in or selected."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from mosearch.errors import QueryError
-from mosearch.parsing import language_of
+from mosearch.parsing import chunk_at, language_of, parse_file
+from mosearch.store import Store
 from mosearch.text import digest
-from mosearch.types import Chunk, SymbolKind
+from mosearch.types import Chunk, ParsedFile, StoredChunk, SymbolKind
+
+
+def in_index(root: Path, store: Store, path: str, line: int) -> StoredChunk:
+    """The stored chunk at a 0-based line of `path` (relative to `root`, `/`).
+
+    Raises `QueryError` where there is no code or the file is in no index, `StoreError`.
+    """
+    record = store.files().get(path)
+    if record is None or record.skip_reason:
+        why = f" (it is left out: {record.skip_reason})" if record is not None else ""
+        raise QueryError(f"{path} is not in the index of {root}{why}.")
+    return _at(path, line, (stored.chunk for stored in store.chunks_of(path)))
+
+
+def in_text(path: str, line: int, text: str, *, digest_language: bool) -> StoredChunk:
+    """The chunk at a line of `text`, which an editor shows for `path`.  Raises `QueryError`."""
+    data = text.encode("utf-8", "surrogatepass")
+    return _at(path, line, parse_file(path, data, digest_language=digest_language).chunks)
+
+
+def lines(
+    root: Path, path: str, start_line: int, end_line: int, text: str | None, *, digest_language: bool
+) -> StoredChunk:
+    """The lines from one to another, inclusive, of `text` or else of the file on disk.
+
+    Raises `QueryError` if they are blank or cannot be read.
+    """
+    content = text if text is not None else _read(root / path)
+    code = "\n".join(content.split("\n")[start_line : end_line + 1])
+    if not code.strip():
+        raise QueryError(f"Lines {start_line + 1} to {end_line + 1} of {path} hold no code.")
+    chunk = code_chunk(code, language_of(path), start_line, digest_language=digest_language)
+    return StoredChunk(path, 0, chunk)
 
 
 def code_chunk(code: str, language: str = "", line: int = 0, *, digest_language: bool = False) -> Chunk:
@@ -31,11 +68,45 @@ def code_chunk(code: str, language: str = "", line: int = 0, *, digest_language:
     )
 
 
-def selection(
-    path: str, content: str, start_line: int, end_line: int, *, digest_language: bool = False
-) -> Chunk:
-    """The lines from one 0-based line to another, inclusive.  Raises `QueryError` if they are blank."""
-    code = "\n".join(content.split("\n")[start_line : end_line + 1])
-    if not code.strip():
-        raise QueryError(f"Lines {start_line + 1} to {end_line + 1} of {path} hold no code.")
-    return code_chunk(code, language_of(path), start_line, digest_language=digest_language)
+def other_parts(place: StoredChunk, store: Store) -> list[StoredChunk]:
+    """The parts of the symbol of `place` but its own, where it is a part of a long body.
+
+    Raises `StoreError`.
+    """
+    if place.chunk.parts == 1:
+        return []
+    runs: list[list[StoredChunk]] = []
+    for each in store.chunks_of(place.path):  # by where they start, so overloads follow one another
+        if _name(each) == _name(place) and each.chunk.parts == place.chunk.parts:
+            if each.chunk.part == 0 or not runs:
+                runs.append([])
+            runs[-1].append(each)
+    own = [run for run in runs if any(each.chunk.digest == place.chunk.digest for each in run)]
+    return [each for run in own[:1] for each in run if each.chunk.part != place.chunk.part]
+
+
+def overlap(one: StoredChunk, other: StoredChunk) -> bool:
+    """Whether they share lines, or are parts of one symbol."""
+    if one.path != other.path:
+        return False
+    if one.chunk.parts > 1 and other.chunk.parts > 1 and _name(one) == _name(other):
+        return True
+    return one.chunk.start_line <= other.chunk.end_line and other.chunk.start_line <= one.chunk.end_line
+
+
+def _at(path: str, line: int, chunks: Iterable[Chunk]) -> StoredChunk:
+    chunk = chunk_at(ParsedFile("", tuple(chunks)), line)
+    if chunk is None:
+        raise QueryError(f"{path}:{line + 1} is blank or beyond the end; point at a line of code.")
+    return StoredChunk(path, 0, chunk)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError as error:
+        raise QueryError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def _name(stored: StoredChunk) -> tuple[str, str]:
+    return (stored.chunk.container, stored.chunk.symbol)

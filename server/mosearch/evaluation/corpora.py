@@ -29,7 +29,7 @@ def lay_out(roots: Sequence[Path], chunks: int, target: Path) -> int:
             place = target / f"copy{copies}" / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(text)
-            done += len(parsing.parse(text, parsing.language_of(path, text), path).chunks)
+            done += len(parsing.parse_file(path, text).chunks)
         if done == before:
             raise ValueError(f"There is no code in {', '.join(map(str, roots))}.")
         copies += 1

@@ -112,8 +112,7 @@ def _parsed(root: Path) -> Iterator[tuple[str, Sequence[Chunk]]]:
     for stat in workspace.scan(workspace.resolve_root(root)).files:
         source = workspace.read_source(root, stat)
         if isinstance(source, workspace.Source):
-            language = parsing.language_of(stat.path, source.data)
-            yield stat.path, parsing.parse(source.data, language, stat.path).chunks
+            yield stat.path, parsing.parse_file(stat.path, source.data).chunks
 
 
 def pairs(items: Sequence[Item], vectors: NDArray[np.float32]) -> Pairs:

@@ -231,8 +231,7 @@ def _digests(root: Path) -> Mapping[str, int]:
     for stat in workspace.scan(workspace.resolve_root(root)).files:
         source = workspace.read_source(root, stat)
         if isinstance(source, workspace.Source):
-            language = parsing.language_of(source.path, source.data)
-            for chunk in parsing.parse(source.data, language, source.path).chunks:
+            for chunk in parsing.parse_file(source.path, source.data).chunks:
                 found[chunk.digest] += 1
     return found
 

@@ -21,7 +21,7 @@ from mosearch.types import Filters, Hit, SearchResult
 
 if TYPE_CHECKING:
     from mosearch.engine import Engine
-    from mosearch.searcher import Early
+    from mosearch.question import Early
 
 _SYMBOL_LIMIT = 50
 _FIRST_SYMBOLS = 10

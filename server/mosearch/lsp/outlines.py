@@ -21,7 +21,7 @@ class Outlines:
         from mosearch import parsing  # not before it is needed: `initialize` shall be answered soon
 
         data = document.source.encode("utf-8", "surrogatepass")
-        chunks = parsing.parse(data, parsing.language_of(path, data), path).chunks
+        chunks = parsing.parse_file(path, data).chunks
         self._known[document.uri] = (edits, chunks)
         return chunks
 

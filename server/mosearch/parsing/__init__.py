@@ -3,11 +3,11 @@
 Pure: it knows nothing of files, vectors, LSP or stores.  `parse` takes any bytes.
 """
 
-from mosearch.parsing.chunks import chunk_at, parse
+from mosearch.parsing.chunks import chunk_at, parse, parse_file
 from mosearch.parsing.languages import LANGUAGES, language_of
 
 CHUNKING_VERSION = 2
 """Raised when the same source gives other chunks: indexes are then built anew, with the vectors of
 texts that stayed the same."""
 
-__all__ = ["CHUNKING_VERSION", "LANGUAGES", "chunk_at", "language_of", "parse"]
+__all__ = ["CHUNKING_VERSION", "LANGUAGES", "chunk_at", "language_of", "parse", "parse_file"]

@@ -11,7 +11,7 @@ from mosearch.errors import ParseError
 from mosearch.parsing import names
 from mosearch.parsing.definitions import Definition, Outline, outline, visible, walk
 from mosearch.parsing.grammars import grammar_for, matches
-from mosearch.parsing.languages import MARKDOWN
+from mosearch.parsing.languages import MARKDOWN, language_of
 from mosearch.parsing.markdown import sections
 from mosearch.parsing.splitting import PART_BYTES, Piece, char_boundary, piece, split
 from mosearch.parsing.worth import Preamble, is_data
@@ -19,6 +19,11 @@ from mosearch.text import digest
 from mosearch.types import Chunk, ParsedFile, SymbolKind
 
 _BOM = b"\xef\xbb\xbf"
+
+
+def parse_file(path: str, source: bytes, *, digest_language: bool = False) -> ParsedFile:
+    """`parse` in the language that the name and the first lines of a file tell."""
+    return parse(source, language_of(path, source), path, digest_language=digest_language)
 
 
 def parse(source: bytes, language: str, path: str = "", *, digest_language: bool = False) -> ParsedFile:
