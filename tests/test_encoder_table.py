@@ -22,8 +22,9 @@ from mosearch.encoder.table import load_table
 from mosearch.engine import Engine
 from mosearch.errors import ModelError
 from mosearch.mose import MultiExitEncoder, load, save_model
+from mosearch.places import code_chunk
 from mosearch.settings import load_settings
-from mosearch.types import Depth
+from mosearch.types import Depth, StoredChunk
 
 TEXTS = ["", "x", "where are retries decided?", "日本語 naïve \ud800 \x00", "x[MASK]y", "word " * 900]
 SOURCES = Path(__file__).parent.parent / "server" / "mosearch"
@@ -150,6 +151,8 @@ def test_an_index_that_is_deeper_is_searched_at_the_cheapest_exit_until_the_host
         result = engine.search("send a request again", 3)
         assert result.exit == 0
         assert "still starting" in result.warning
+        typed_in = StoredChunk("", 0, code_chunk("def again(request):\n    return send(request)\n", "python"))
+        assert {hit.exit for hit in engine.similar(typed_in, False, 3, everything=True).hits} == {0}
         engine._encoder.client()
         result = engine.search("send a request again", 3)
         assert (result.exit, result.warning) == (6, "")

@@ -9,17 +9,19 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mosearch import encoder, ranking, workspace
+from mosearch.connection import Connection
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError, EncoderError, HostError, QueryError, RootError, SettingsError
 from mosearch.settings import load_settings
 from mosearch.status import Status
-from mosearch.types import FileStat, Filters, SearchResult, SkippedFile, SkipReason
+from mosearch.types import Depth, FileStat, Filters, SearchResult, SkippedFile, SkipReason
 
 
 def test_everything_is_embedded_once(root: Path, open_engine: Callable[[Path], Engine]) -> None:
@@ -171,6 +173,41 @@ def test_nothing_similar_is_an_answer(
     (root / "copy.go").write_bytes((root / "src/store.go").read_bytes())
     engine.update()
     assert [hit.score for hit in engine.similar(place, True, 5).hits] == [1.0]
+
+
+def test_a_lens_counts_what_similar_shows_without_the_encoder(
+    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        clone = (root / "src/store.go").read_text().replace("sum", f"total{number}")
+        (root / f"src/store{number}.go").write_text(clone)
+    engine = open_engine(root)
+    weights = ranking.FITTED["mosearch-mini"][6]
+    monkeypatch.setattr(ranking, "FITTED", {engine.model.name: dict.fromkeys(range(3), weights)})
+    engine.update(depth=Depth.DEEP)
+    places = [stored for path in engine.store.files() for stored in engine.store.chunks_of(path)]
+    shown = [engine.similar(place, True, 20).hits for place in places]
+    assert {len(hits) for hits in shown} >= {0, 3}
+    with monkeypatch.context() as patch:
+        patch.delattr(Connection, "encode")
+        patch.delattr(Connection, "client")
+        assert [engine.neighbours(place, engine.similar_from, 20) for place in places] == shown
+        new = engine.place("src/store.go", 4, text=(root / "src/store.go").read_text().replace("+=", "^="))
+        assert engine.neighbours(new, 0.0, 20) == (), "a text without vectors has to wait"
+
+
+def test_the_same_setting_moves_what_is_similar_everywhere(
+    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(root)
+    engine.update(depth=Depth.DEEP)
+    place = engine.place("src/net/client.py", 12)
+    scores = [hit.score for hit in engine.similar(place, True, 20).hits]
+    assert len(scores) > 2, "without weights for the model nothing is cut off"
+    engine.settings = replace(engine.settings, similar_threshold=scores[1])
+    assert [hit.score for hit in engine.similar(place, True, 20).hits] == scores[:2]
+    assert [hit.score for hit in engine.neighbours(place, engine.similar_from, 20)] == scores[:2]
+    assert [hit.score for hit in engine.similar(place, True, 20, everything=True).hits] == scores
 
 
 def test_similar_reads_the_text_an_editor_shows(root: Path, open_engine: Callable[[Path], Engine]) -> None:

@@ -7,17 +7,17 @@ failures of the encoder into answers by words with a warning.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mosearch import places, ranking, searcher, similar
 from mosearch.candidates import Index, plan
 from mosearch.question import Early, Question, without_host
-from mosearch.ranking import Pool
+from mosearch.ranking import Likeness, Pool
 from mosearch.settings import Settings
 from mosearch.store import Coverage
-from mosearch.types import Filters, Hit, SearchResult, StoredChunk
+from mosearch.types import Chunk, Filters, Hit, SearchResult, StoredChunk
 from mosearch.upkeep import Upkeep
 
 _STARTING = "The encoder is still starting; ask again in a moment."
@@ -96,8 +96,13 @@ class Engine(Upkeep):
 
         Raises `QueryError`, `StoreError`.
         """
-        question = self._question(rerank, self._recent_coverage(), None, None)
+        question = self._question(self._recent_coverage(), rerank)
+        self._let_encode(question)
         return searcher.pool(question, query, Filters())
+
+    def chunks(self, path: str, text: str) -> tuple[Chunk, ...]:
+        """Those of a `text` that an editor shows for `path`, in order."""
+        return places.chunks_in(path, text, digest_language=self.model.reads_language)
 
     def place(
         self, path: str, start_line: int, end_line: int | None = None, text: str | None = None
@@ -111,8 +116,22 @@ class Engine(Upkeep):
         if end_line is not None:
             return places.lines(self.root, path, start_line, end_line, text, digest_language=told)
         if text is not None:
-            return places.in_text(path, start_line, text, digest_language=told)
+            return places.at_line(path, start_line, self.chunks(path, text))
         return self._mended(lambda: places.in_index(self.root, self.store, path, start_line))
+
+    @property
+    def similar_from(self) -> float:
+        """The score of `similar` from which code counts as similar."""
+        default = ranking.SIMILAR if self._likeness else ranking.SIMILAR_COSINE
+        wanted = self.settings.similar_threshold
+        return wanted if wanted is not None else default
+
+    @property
+    def duplicate_from(self) -> float:
+        """The score of `similar` from which functions are nearly the same."""
+        default = ranking.DUPLICATE if self._likeness else ranking.DUPLICATE_COSINE
+        wanted = self.settings.duplicate_threshold
+        return wanted if wanted is not None else default
 
     def similar(
         self,
@@ -132,40 +151,64 @@ class Engine(Upkeep):
         for `search`.  Raises `QueryError`, `StoreError`, `CancelledError`.
         """
         wanted = filters or Filters()
-        likeness = ranking.FITTED.get(self.model.name, {})
+        knows = self._likeness or self.settings.similar_threshold is not None
+        least = self.similar_from if knows and not everything else None
+        return self._answer(
+            lambda question: self._similar(question, place, here, limit, wanted, least), rerank, early, cancel
+        )
 
-        def ask(question: Question) -> SearchResult:
-            others = places.other_parts(place, self.store)[:_MOST_OTHER_PARTS] if here else []
-            return similar.similar(
-                question, [place, *others], here, limit, wanted, likeness, everything=everything
-            )
+    def neighbours(self, place: StoredChunk, least: float, limit: int) -> tuple[Hit, ...]:
+        """What `similar` answers for a place in this workspace, down to a score of `least`, as far as stored
+        vectors tell: for work in idle time.
 
-        return self._answer(ask, rerank, early, cancel)
-
-    def neighbours(self, place: StoredChunk, least: float, limit: int, filters: Filters) -> tuple[Hit, ...]:
-        """Code at least so like that at `place` by stored vectors alone: for work in idle time.
-
-        `least` is a cosine similarity at the index exit.  Raises `StoreError`.
+        Nothing where the text has no vector yet.  Raises `StoreError`.
         """
-        index = Index(self.store, self.overlay, self.model.fingerprint)
-        return similar.neighbours(index, self.index_exit, place, least, limit, filters)
+        question = self._question(self._recent_coverage(), self.settings.rerank)
+        question.seeks_words = False
+        return self._similar(question, place, True, limit, Filters(), least).hits
+
+    @property
+    def _likeness(self) -> Mapping[int, Likeness]:
+        """What makes probabilities of cosine similarities; nothing if an exit in use lacks it."""
+        fitted = ranking.FITTED.get(self.model.name, {})
+        return fitted if {self.first_exit, self.index_exit, self.rerank_exit} <= fitted.keys() else {}
+
+    def _similar(
+        self,
+        question: Question,
+        place: StoredChunk,
+        here: bool,
+        limit: int,
+        filters: Filters,
+        least: float | None,
+    ) -> SearchResult:
+        others = places.other_parts(place, self.store)[:_MOST_OTHER_PARTS] if here else []
+        return similar.similar(question, [place, *others], here, limit, filters, self._likeness, least)
 
     def _question(
-        self, rerank: bool, coverage: Coverage, early: Early | None, cancel: threading.Event | None
+        self,
+        coverage: Coverage,
+        rerank: bool,
+        early: Early | None = None,
+        cancel: threading.Event | None = None,
     ) -> Question:
+        """One that has stored vectors only."""
         exits = {self.first_exit, self.index_exit} | ({self.rerank_exit} if rerank else set())
-        best = plan(coverage, exits, self.overlay)
-        wanted = {*best.exits, *({self.rerank_exit} if rerank else ())}
         return Question(
             index=Index(self.store, self.overlay, self.model.fingerprint),
             encoder=self._encoder,
-            at_hand=self._encoder.exits_at_hand(best.base, wanted, self._patience_seconds),
-            plan=best,
+            plan=plan(coverage, exits, self.overlay),
             rerank=rerank,
             rerank_exit=self.rerank_exit,
             rerank_budget_ms=self.settings.rerank_budget_ms,
             early=early,
             cancel=cancel,
+        )
+
+    def _let_encode(self, question: Question) -> None:
+        """Give a question the exits at which it can be embedded now."""
+        question.at_hand = self._encoder.exits_at_hand(
+            question.plan.base, question.exits, self._patience_seconds
         )
 
     def _answer(
@@ -189,7 +232,8 @@ class Engine(Upkeep):
         cancel: threading.Event | None,
     ) -> SearchResult:
         coverage = self._recent_coverage()
-        question = self._question(rerank, coverage, early, cancel)
+        question = self._question(coverage, rerank, early, cancel)
+        self._let_encode(question)
         is_missed = question.plan.base not in question.at_hand
         trouble = self._encoder.trouble or (_STARTING if is_missed else "")
         said = without_host(question.at_hand, trouble) if trouble else self._encoder.host_trouble

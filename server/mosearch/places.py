@@ -21,13 +21,21 @@ def in_index(root: Path, store: Store, path: str, line: int) -> StoredChunk:
     if record is None or record.skip_reason:
         why = f" (it is left out: {record.skip_reason})" if record is not None else ""
         raise QueryError(f"{path} is not in the index of {root}{why}.")
-    return _at(path, line, (stored.chunk for stored in store.chunks_of(path)))
+    return at_line(path, line, (stored.chunk for stored in store.chunks_of(path)))
 
 
-def in_text(path: str, line: int, text: str, *, digest_language: bool) -> StoredChunk:
-    """The chunk at a line of `text`, which an editor shows for `path`.  Raises `QueryError`."""
+def chunks_in(path: str, text: str, *, digest_language: bool) -> tuple[Chunk, ...]:
+    """The chunks of `text`, which an editor shows for `path`, in order."""
     data = text.encode("utf-8", "surrogatepass")
-    return _at(path, line, parse_file(path, data, digest_language=digest_language).chunks)
+    return parse_file(path, data, digest_language=digest_language).chunks
+
+
+def at_line(path: str, line: int, chunks: Iterable[Chunk]) -> StoredChunk:
+    """The innermost of the chunks of `path` at a 0-based line.  Raises `QueryError` where there is none."""
+    chunk = chunk_at(ParsedFile("", tuple(chunks)), line)
+    if chunk is None:
+        raise QueryError(f"{path}:{line + 1} is blank or beyond the end; point at a line of code.")
+    return StoredChunk(path, 0, chunk)
 
 
 def lines(
@@ -92,13 +100,6 @@ def overlap(one: StoredChunk, other: StoredChunk) -> bool:
     if one.chunk.parts > 1 and other.chunk.parts > 1 and _name(one) == _name(other):
         return True
     return one.chunk.start_line <= other.chunk.end_line and other.chunk.start_line <= one.chunk.end_line
-
-
-def _at(path: str, line: int, chunks: Iterable[Chunk]) -> StoredChunk:
-    chunk = chunk_at(ParsedFile("", tuple(chunks)), line)
-    if chunk is None:
-        raise QueryError(f"{path}:{line + 1} is blank or beyond the end; point at a line of code.")
-    return StoredChunk(path, 0, chunk)
 
 
 def _read(path: Path) -> str:

@@ -58,13 +58,15 @@ class Question:
 
     index: Index
     encoder: Connection
-    at_hand: frozenset[int]
-    """Exits at which a text can be embedded now; none when only stored vectors can be had."""
     plan: Plan
     rerank: bool
     """Whether a deeper exit than the plan's has its say."""
     rerank_exit: int
     rerank_budget_ms: int
+    at_hand: frozenset[int] = frozenset()
+    """Exits at which a text can be embedded now; with none only stored vectors can be had."""
+    seeks_words: bool = True
+    """Whether full text is asked, too, where most of the time of a question about code goes."""
     early: Early | None = None
     cancel: threading.Event | None = None
     clock: Clock = field(default_factory=Clock)
@@ -90,7 +92,7 @@ class Question:
 
     def by_words(self, terms: Sequence[str], count: int, filters: Filters) -> list[tuple[StoredChunk, float]]:
         """Chunks by BM25 over some terms, best first."""
-        if not terms:
+        if not terms or not self.seeks_words:
             return []
         hits = self.index.store.search_text(terms, ranking.FIELD_BOOSTS, count, filters)
         return self.index.overlay.words(terms, hits, filters)

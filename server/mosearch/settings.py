@@ -110,12 +110,18 @@ class Settings:
         "warning", "what an editor's log is told", choices=("error", "warning", "info", "debug")
     )
     code_lens: bool = _setting(False, "a lens above each function that has similar ones")
-    similar_threshold: float = _setting(
-        0.8, "how alike functions are that a lens counts, as cosine similarity", minimum=0.0, maximum=1.0
+    similar_threshold: float | None = _setting(
+        None,
+        "score from which code counts as similar, in answers and lenses; default: the model's",
+        minimum=0.0,
+        maximum=1.0,
     )
     duplicate_hints: bool = _setting(False, "a hint at each function that is nearly the same as another")
-    duplicate_threshold: float = _setting(
-        0.95, "how alike near-duplicates are, as cosine similarity", minimum=0.0, maximum=1.0
+    duplicate_threshold: float | None = _setting(
+        None,
+        "score from which functions are near-duplicates; default: the model's",
+        minimum=0.0,
+        maximum=1.0,
     )
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mosearch import ranking
-from mosearch.candidates import Index, Plan, Vectors
+from mosearch.candidates import Vectors
 from mosearch.places import overlap
 from mosearch.question import RERANKED, Question, candidates_for
 from mosearch.ranking import Candidate, Likeness
-from mosearch.types import Chunk, Filters, Hit, SearchResult, StoredChunk
+from mosearch.types import Chunk, Filters, SearchResult, StoredChunk
 
 # Terms of a whole function that full text is asked for.
 _LEXICAL_TERMS = 64
@@ -34,18 +34,19 @@ def similar(
     limit: int,
     filters: Filters,
     likeness: Mapping[int, Likeness],
-    *,
-    everything: bool,
+    least: float | None,
 ) -> SearchResult:
     """Code that does what the code of `parts` does, best first; a long function counts by its best part.
 
-    If the place is `here`, in this workspace, neither it nor what encloses it is a hit.  `likeness` makes a
-    probability of a cosine similarity, by exit: scores are probabilities, and what is not similar is no hit
-    unless `everything` is wanted.  Without it they are cosine similarities, without an encoder words have to
-    do.  Raises `StoreError`, `CancelledError`.
+    If the place is `here`, in this workspace, neither it nor what encloses it is a hit.  `likeness` makes
+    probabilities of cosine similarities, by exit, all of them or none: scores are probabilities with it, else
+    cosine similarities, and what scores below `least` is no hit.  Without any vector words have to do, and
+    everything is a hit.  Raises `StoreError`, `CancelledError`.
     """
     asked = [_Part(part, *_vectors(question, part.chunk)) for part in parts]
-    vectors, warning = asked[0].vectors, asked[0].warning
+    warning = asked[0].warning
+    asked = [each for each in asked if each.vectors] or asked  # words are for when there is nothing else
+    vectors = asked[0].vectors
     question.clock.lap("encode")
     for each in asked:
         each.found = [
@@ -54,12 +55,12 @@ def similar(
             if not (here and any(overlap(item.stored, part) for part in parts))
         ]
     question.clock.lap("candidates")
-    ranked = _by_best_part(asked, likeness, everything)
+    ranked = _by_best_part(asked, likeness, least)
     if question.rerank:
         question.tell_early(lambda: ranking.select_places(ranked, limit), vectors, warning)
         for each in asked:
             each.found = _rescored(question, each, len(asked))
-        ranked = _by_best_part(asked, likeness, everything)
+        ranked = _by_best_part(asked, likeness, least)
         question.clock.lap("rerank")
     return question.result(ranking.select_places(ranked, limit), vectors, warning)
 
@@ -85,11 +86,11 @@ def _alike(
     if not part.vectors:
         return [Candidate(stored, score) for stored, score in question.by_words(terms, count, filters)]
     near = question.by_vectors(part.vectors, count, filters)
-    if not {item.exit for item in near} <= set(likeness):
+    base = question.plan.within(part.vectors).base
+    if not likeness or base not in part.vectors:
         return near
     known = {item.key for item in near}
     worded = [Candidate(stored, 0.0) for stored, _ in question.by_words(terms, count, filters)]
-    base = question.plan.base
     digests = {item.stored.chunk.digest for item in worded}
     cosines = question.index.similarities(base, part.vectors[base], digests)
     near += [
@@ -110,13 +111,14 @@ def _rescored(question: Question, part: _Part, askers: int) -> list[Candidate]:
 
 
 def _by_best_part(
-    asked: Sequence[_Part], likeness: Mapping[int, Likeness], everything: bool
+    asked: Sequence[_Part], likeness: Mapping[int, Likeness], least: float | None
 ) -> list[Candidate]:
-    exits = {item.exit for each in asked for item in each.found}
-    if not exits <= set(likeness):
-        return _best([each.found for each in asked])
-    ranked = _best([ranking.by_likeness(each.stored.chunk, each.found, likeness) for each in asked])
-    return [item for item in ranked if everything or item.score >= ranking.SIMILAR]
+    has_vectors = bool(asked[0].vectors)
+    if has_vectors and likeness:
+        ranked = _best([ranking.by_likeness(each.stored.chunk, each.found, likeness) for each in asked])
+    else:
+        ranked = _best([each.found for each in asked])
+    return [item for item in ranked if item.score >= least] if has_vectors and least is not None else ranked
 
 
 def _best(lists: Sequence[list[Candidate]]) -> list[Candidate]:
@@ -128,23 +130,3 @@ def _best(lists: Sequence[list[Candidate]]) -> list[Candidate]:
         if item.key not in best or best[item.key].score < item.score:
             best[item.key] = item
     return sorted(best.values(), key=lambda item: -item.score)
-
-
-def neighbours(
-    index: Index, exit: int, place: StoredChunk, least: float, limit: int, filters: Filters
-) -> tuple[Hit, ...]:
-    """Chunks whose stored vectors at an exit are at least so like the one of `place`, without its own place.
-
-    `least` is a cosine similarity.  Nothing where the text at `place` has no vector yet: the encoder is
-    never asked.  Raises `StoreError`.
-    """
-    digest = place.chunk.digest
-    known = index.overlay.vectors(exit, [digest]) or index.store.get_vectors(
-        index.fingerprint, exit, [digest]
-    )
-    if digest not in known:
-        return ()
-    found = index.nearest(Plan(exit), {exit: known[digest]}, 2 * limit, filters)
-    alike = [item for item in found if item.score >= least and not overlap(item.stored, place)]
-    chosen = ranking.select_places(alike, limit)
-    return tuple(Hit(item.stored.path, item.stored.chunk, round(item.score, 4), item.exit) for item in chosen)

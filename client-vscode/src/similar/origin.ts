@@ -25,7 +25,9 @@ export function originFrom(params: SimilarParams): Origin {
   const start = params.range?.start ?? params.position ?? { line: 0, character: 0 };
   const end = params.range?.end ?? start;
   const uri = Uri.parse(params.textDocument.uri);
-  return originAt(uri, new Range(start.line, start.character, end.line, end.character));
+  const origin = originAt(uri, new Range(start.line, start.character, end.line, end.character));
+  if (params.limit === undefined) return origin;
+  return { ...origin, params: { ...origin.params, limit: params.limit } };
 }
 
 function originAt(uri: Uri, range: Range): Origin {

@@ -15,10 +15,9 @@ from pygls.lsp.server import LanguageServer
 
 from mosearch.lsp import actions
 from mosearch.lsp.folder import Folder
-from mosearch.lsp.outlines import Outlines
 from mosearch.lsp.ranges import Ranges
 from mosearch.lsp.text import Document
-from mosearch.types import Chunk, Filters, Hit, StoredChunk, SymbolKind
+from mosearch.types import Chunk, Hit, StoredChunk, SymbolKind
 
 if TYPE_CHECKING:
     from mosearch.engine import Engine
@@ -40,6 +39,7 @@ class Likeness:
     head: lsp.Range
     """Its first line."""
     similar: int
+    """As many as *Find Similar* shows."""
     twin: Hit | None
     """The one that is nearly the same, if any."""
     twin_location: lsp.Location | None
@@ -55,14 +55,14 @@ def likenesses(
 ) -> Iterable[Likeness]:
     """One after the other, for the functions among `chunks` of `path` in the folder that the client calls
     `root`.  Raises `StoreError`."""
-    settings = engine.settings
-    least = min(settings.similar_threshold, settings.duplicate_threshold)
+    similar, duplicate = engine.similar_from, engine.duplicate_from
     for chunk in chunks:
         if chunk.kind not in _FUNCTIONS or chunk.part > 0:
             continue
-        hits = engine.neighbours(StoredChunk(path, 0, chunk), least, _MOST, Filters(kinds=_FUNCTIONS))
-        count = sum(hit.score >= settings.similar_threshold for hit in hits)
-        twin = hits[0] if hits and hits[0].score >= settings.duplicate_threshold else None
+        hits = engine.neighbours(StoredChunk(path, 0, chunk), min(similar, duplicate), _MOST)
+        count = sum(hit.score >= similar for hit in hits)
+        alike = (hit for hit in hits if hit.score >= duplicate and hit.chunk.kind in _FUNCTIONS)
+        twin = next(alike, None)
         if count or twin is not None:
             place = ranges.location(root, twin.path, twin.chunk) if twin is not None else None
             yield Likeness(head(chunk), count, twin, place)
@@ -76,13 +76,11 @@ class Watch:
         server: LanguageServer,
         document: Callable[[str], Document | None],
         holders: Callable[[str], list[tuple[Folder, str]]],
-        outlines: Outlines,
         ranges: Callable[[], Ranges],
     ) -> None:
         self._server = server
         self._document = document
         self._holders = holders
-        self._outlines = outlines
         self._ranges = ranges
         self._found: dict[str, list[Likeness]] = {}
         self._stale: dict[str, None] = {}
@@ -143,7 +141,8 @@ class Watch:
         if document is None:
             return None
         folder, path = self._holders(uri)[0]
-        chunks = self._outlines.of(path, document)
+        engine = folder.engine()
+        chunks = engine.chunks(path, document.source)
         found = []
 
         def head(chunk: Chunk) -> lsp.Range:
@@ -151,7 +150,7 @@ class Watch:
             return lsp.Range(start, lsp.Position(start.line, document.width(start.line)))
 
         ranges = self._ranges()
-        for item in likenesses(folder.engine(), folder.root, path, chunks, head, ranges):
+        for item in likenesses(engine, folder.root, path, chunks, head, ranges):
             if cancel.is_set():
                 return None
             found.append(item)
@@ -194,6 +193,7 @@ def _lens(uri: str, item: Likeness) -> lsp.CodeLens:
     arguments: dict[str, Any] = {
         "textDocument": {"uri": uri},
         "position": {"line": start.line, "character": start.character},
+        "limit": _MOST,
         "show": True,
     }
     return lsp.CodeLens(item.head, lsp.Command(f"{count} similar", actions.COMMAND, arguments=[arguments]))
@@ -206,7 +206,7 @@ def _hint(item: Likeness) -> lsp.Diagnostic:
     where = f"{item.twin.path}:{item.twin_location.range.start.line + 1}"
     return lsp.Diagnostic(
         range=item.head,
-        message=f"Near-duplicate of {name} ({where}, similarity {item.twin.score:.2f})",
+        message=f"Near-duplicate of {name} ({where})",
         severity=lsp.DiagnosticSeverity.Hint,
         code=CODE,
         source=SOURCE,

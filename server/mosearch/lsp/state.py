@@ -61,7 +61,7 @@ class Server(LanguageServer):
         self.questions = ThreadPoolExecutor(_QUESTIONS_AT_ONCE, "mosearch-question")
         self.memory = ThreadPoolExecutor(_ANSWERS_FROM_MEMORY_AT_ONCE, "mosearch-memory")
         self.protocol.on_document = self.show
-        self.likeness = Watch(self, self.protocol.document, self.holders, self.outlines, self.ranges)
+        self.likeness = Watch(self, self.protocol.document, self.holders, self.ranges)
         self._holders: dict[str, list[tuple[Folder, str]]] = {}
         """What `holders` found, for documents that are open; asked for at every key."""
         self._reporter: Reporter | None = None

@@ -2,7 +2,15 @@
 
 from mosearch.ranking.candidate import Candidate
 from mosearch.ranking.depth import deepened
-from mosearch.ranking.likeness import FITTED, SIMILAR, Likeness, by_likeness
+from mosearch.ranking.likeness import (
+    DUPLICATE,
+    DUPLICATE_COSINE,
+    FITTED,
+    SIMILAR,
+    SIMILAR_COSINE,
+    Likeness,
+    by_likeness,
+)
 from mosearch.ranking.nearby import SAMPLE, merged, scores_beside
 from mosearch.ranking.pool import Pool, deepened_pool, gather
 from mosearch.ranking.query import Query, parse_query
@@ -12,10 +20,13 @@ from mosearch.ranking.terms import FIELD_BOOSTS, TERMS_VERSION, terms_of_chunk, 
 from mosearch.ranking.weights import Weights
 
 __all__ = [
+    "DUPLICATE",
+    "DUPLICATE_COSINE",
     "FIELD_BOOSTS",
     "FITTED",
     "SAMPLE",
     "SIMILAR",
+    "SIMILAR_COSINE",
     "TERMS_VERSION",
     "Candidate",
     "Likeness",

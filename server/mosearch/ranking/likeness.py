@@ -88,6 +88,12 @@ FITTED: Final[Mapping[str, Mapping[int, Likeness]]] = {
 
 SIMILAR: Final = 0.52
 """At this probability and above, nine of ten answers are similar: see `docs/similar.md`."""
+DUPLICATE: Final = 0.999
+"""At this probability and above, two functions are nearly the same: see `docs/similar.md`."""
+
+SIMILAR_COSINE: Final = 0.8
+DUPLICATE_COSINE: Final = 0.95
+"""The same for models whose scores are cosine similarities: a guess."""
 
 
 @lru_cache(maxsize=4096)
