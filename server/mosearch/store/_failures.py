@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from mosearch.errors import MosearchError, StoreDamagedError, StoreError, StoreFullError, StoreLockedError
 
@@ -24,6 +25,11 @@ else:
     _NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_HANDLES = frozenset({errno.EMFILE, errno.ENFILE})
 _CONFLICT = re.compile(r"commit conflict|concurrent", re.IGNORECASE)
+
+ATTEMPTS = 3
+"""At reading what others change at the same moment."""
+
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -40,6 +46,14 @@ def translated(action: str, folder: Path) -> Iterator[None]:
         if type(error).__name__ != "PanicException":
             raise
         raise _ours(error, action, folder) from error
+
+
+def retried(read: Callable[[], _T]) -> _T:
+    """Reads again when what was being read was merged away by another process's `optimize`."""
+    for _ in range(ATTEMPTS - 1):
+        with suppress(RuntimeError, ValueError, OSError):
+            return read()
+    return read()
 
 
 def _ours(error: BaseException, action: str, folder: Path) -> StoreError:

@@ -12,6 +12,9 @@ from filelock import FileLock, Timeout
 from mosearch.errors import StoreLockedError
 from mosearch.store._failures import translated
 
+TIMEOUT = 10.0
+"""How long one waits for others to finish writing, in seconds, unless told otherwise."""
+
 _POLL_SECONDS = 0.005
 
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
-from mosearch.store._locks import ProcessLock
+from mosearch.store._locks import TIMEOUT, ProcessLock
 from mosearch.store._prune import prune
 from mosearch.store._tables import Tables
 
@@ -21,7 +21,6 @@ _MANY_ROWS = 3_000
 _AT_ONCE = timedelta(milliseconds=1)
 """No old version is kept: a reader who finds that its own is gone reads the newest one instead.  A
 writer could not, so writers are locked out while old versions are removed."""
-_TIMEOUT = 10.0
 
 
 def is_due(tables: Tables, ann_rows: int) -> bool:
@@ -49,7 +48,7 @@ def index_words(tables: Tables, index_dir: Path) -> None:
 
 def sweep(tables: Tables, writer: ProcessLock, index_dir: Path) -> int:
     """Deletes dead chunks; locks out compaction, which could not be committed after a deletion."""
-    with _alone(index_dir), writer.held(_TIMEOUT):
+    with _alone(index_dir), writer.held(TIMEOUT):
         return tables.chunks.delete_dead(tables.files.snapshot())
 
 
@@ -68,7 +67,7 @@ def optimize(
     with _alone(index_dir):
         sweep(tables, writer, index_dir)
         tables.chunks.optimize()
-        with writer.held(_TIMEOUT):
+        with writer.held(TIMEOUT):
             tables.chunks.optimize(cleanup_older_than=_AT_ONCE)
             tables.files.optimize(cleanup_older_than=_AT_ONCE)
     with _alone(vectors_dir):
@@ -80,10 +79,10 @@ def _alone(folder: Path) -> AbstractContextManager[None]:
 
 
 def _optimize_vectors(tables: Tables, writer: ProcessLock, vectors_dir: Path, ann_rows: int) -> None:
-    with writer.held(_TIMEOUT):
+    with writer.held(TIMEOUT):
         prune(tables, vectors_dir)
     for table in tables.vectors.all().values():
         table.optimize()
         table.build_index(ann_rows)
-        with writer.held(_TIMEOUT):
+        with writer.held(TIMEOUT):
             table.optimize(cleanup_older_than=_AT_ONCE)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mosearch.errors import StoreError, StoreLockedError
+from mosearch.errors import StoreLockedError
 from mosearch.globs import matching
-from mosearch.store._failures import translated
+from mosearch.store._failures import ATTEMPTS, retried, translated
 from mosearch.store._folders import folder_bytes, make_private, tables_folder
-from mosearch.store._later import Later
-from mosearch.store._locks import ProcessLock
+from mosearch.store._locks import TIMEOUT, ProcessLock
 from mosearch.store._quarantine import quarantine
+from mosearch.store._shared import SharedVectors
 from mosearch.store._values import (
     MOST_ROWS,
     TERM_FIELDS,
@@ -36,20 +36,17 @@ from mosearch.types import FileRecord, Filters, StoredChunk
 if TYPE_CHECKING:
     from mosearch.store._coverage import CoverageCounter
     from mosearch.store._files import Snapshot
-    from mosearch.store._matrix import Matrices, Matrix
+    from mosearch.store._matrix import Matrices
     from mosearch.store._tables import Tables
 
 T = TypeVar("T")
 
-_TIMEOUT = 10.0
-_LATE_TIMEOUT = 1.0
-_ATTEMPTS = 3
+# Empty files whose times of change say when the index last changed, and when it last equalled the disk.
 _COMMITTED = "last_commit"
 _SYNCED = "last_sync"
-"""An empty file whose time of change says when the index last changed."""
 
 
-class Store:
+class Store(SharedVectors):
     """Reads and writes one index.
 
     Any number of threads and processes may read while one writes.  Every method may raise
@@ -66,14 +63,9 @@ class Store:
         coverage: CoverageCounter,
         matrices: Matrices,
     ) -> None:
-        self.index_dir = index_dir
-        self.vectors_dir = vectors_dir
-        self._open_tables: Tables | None = tables
+        super().__init__(index_dir, vectors_dir, tables, matrices)
         self._writer = writer
-        self._vectors_lock = ProcessLock(vectors_dir / "vectors.lock")
         self._coverage = coverage
-        self._matrices = matrices
-        self._later = Later(self._write_late)
 
     @classmethod
     def open(cls, index_dir: Path, vectors_dir: Path) -> Store:
@@ -91,14 +83,9 @@ class Store:
             for folder in (index_dir, vectors_dir):
                 make_private(folder)
             writer = ProcessLock(index_dir / "writer.lock")
-            tables = open_tables(index_dir, vectors_dir, writer, _TIMEOUT)
+            tables = open_tables(index_dir, vectors_dir, writer, TIMEOUT)
             register(index_dir, vectors_dir)
             return cls(index_dir, vectors_dir, tables, writer, CoverageCounter(tables), Matrices())
-
-    def close(self) -> None:
-        """Lets go of the tables: whatever is asked from now on raises StoreError."""
-        self._later.close()
-        self._open_tables = None
 
     def __enter__(self) -> Store:
         return self
@@ -109,18 +96,11 @@ class Store:
         self.close()
 
     @property
-    def _tables(self) -> Tables:
-        tables = self._open_tables
-        if tables is None:
-            raise StoreError(f"The index in {self.index_dir} has been closed.")
-        return tables
-
-    @property
     def generation(self) -> str:
         """Random name of these tables: changes when the index is built from nothing."""
         return self._tables.generation
 
-    def writer_lock(self, timeout: float = _TIMEOUT) -> AbstractContextManager[None]:
+    def writer_lock(self, timeout: float = TIMEOUT) -> AbstractContextManager[None]:
         """Keeps other processes and threads from writing; the thread that holds it may nest it.
 
         Every writing method takes it by itself.  Raises StoreLockedError, which names the holder's
@@ -209,15 +189,6 @@ class Store:
 
     # Vectors
 
-    def known_digests(self, fingerprint: str, exit: int, digests: Collection[str]) -> set[str]:
-        """Those of `digests` that have a vector of this model at this exit."""
-        with translated("look up vectors", self.vectors_dir):
-            table = self._tables.vectors.find(fingerprint, exit)
-            if table is None:
-                return set()
-            keys = [bytes.fromhex(d) for d in digests]
-            return {d.hex() for d in _retried(lambda: table.known(keys))}
-
     def missing_texts(self, fingerprint: str, exit: int, recent: Sequence[str] = ()) -> MissingTexts:
         """Texts of live chunks that have no vector of this model at this exit.
 
@@ -227,7 +198,7 @@ class Store:
 
         with translated("look up vectors", self.vectors_dir):
             table = self._tables.vectors.find(fingerprint, exit)
-            known = _retried(table.keys) if table else np.empty(0, np.uint64)
+            known = retried(table.keys) if table else np.empty(0, np.uint64)
         groups = self._consistent(
             lambda snapshot: _missing.by_file(self._tables.chunks, snapshot, known, recent)
         )
@@ -238,89 +209,10 @@ class Store:
 
         return MissingTexts(sum(map(len, groups.values())), read)
 
-    def embedding_turn(self, exit: int, timeout: float) -> AbstractContextManager[None]:
-        """Keeps others, in whichever worktree, from embedding texts at an exit that one is just embedding.
-
-        Raises StoreLockedError after `timeout` seconds.
-        """
-        return ProcessLock(self.vectors_dir / f"embedding-{exit}.lock").held(timeout)
-
     def coverage(self, fingerprint: str) -> Coverage:
         """How many searchable texts have a vector of this model, by exit; cheap while nothing changes."""
         with translated("count vectors", self.vectors_dir):
             return self._consistent(lambda snapshot: self._coverage.count(fingerprint, snapshot))
-
-    def add_vectors(
-        self,
-        fingerprint: str,
-        exit: int,
-        digests: Sequence[str],
-        vectors: NDArray[np.float16],
-        *,
-        timeout: float = _TIMEOUT,
-    ) -> None:
-        """Saves one unit-length vector per digest, float16 [n, dim]; digests already known are left out.
-
-        Waits up to `timeout` seconds for others to finish writing.
-        """
-        if vectors.dtype != np.float16 or vectors.ndim != 2 or len(vectors) != len(digests):
-            raise ValueError(f"{vectors.dtype} {vectors.shape} is not float16 [{len(digests)}, dim]")
-        if not np.isfinite(vectors).all():
-            raise ValueError("a vector holds a number that is not finite")
-        places = {bytes.fromhex(d): i for i, d in enumerate(digests)}
-        if not places:
-            return
-        with self._writing_vectors(timeout):
-            table = self._tables.vectors.find_or_create(fingerprint, exit, vectors.shape[1])
-            new = places.keys() - table.known(places)
-            if new:
-                before, rows = table.version(), vectors[[places[d] for d in new]]
-                table.add(list(new), rows)
-                self._matrices.learn((fingerprint, exit), table, before, list(new), rows)
-
-    def add_vectors_later(
-        self, fingerprint: str, exit: int, vectors: Mapping[str, NDArray[np.float16]]
-    ) -> None:
-        """As `add_vectors`, but nobody waits or is told of a failure; `get_vectors` has them at once."""
-        self._later.add(fingerprint, exit, vectors)
-
-    def get_vectors(
-        self, fingerprint: str, exit: int, digests: Collection[str]
-    ) -> dict[str, NDArray[np.float16]]:
-        """Digest → float16 [dim], for those of `digests` that have a vector."""
-        waiting = self._later.get(fingerprint, exit, digests)
-        return waiting | self._stored_vectors(fingerprint, exit, [d for d in digests if d not in waiting])
-
-    def _stored_vectors(
-        self, fingerprint: str, exit: int, digests: Collection[str]
-    ) -> dict[str, NDArray[np.float16]]:
-        with translated("read vectors", self.vectors_dir):
-            table = self._tables.vectors.find(fingerprint, exit)
-            if table is None:
-                return {}
-            keys = [bytes.fromhex(d) for d in digests]
-            found, matrix = _retried(lambda: table.get(keys))
-            return {d.hex(): row for d, row in zip(found, matrix, strict=True)}
-
-    def similarities(
-        self, fingerprint: str, exit: int, query: NDArray[np.float32], digests: Collection[str]
-    ) -> dict[str, float]:
-        """Cosine similarity to the unit vector `query`, [dim], of those of `digests` that have a vector.
-
-        Off by .0003 or so, where vectors lie in memory as bytes.
-        """
-        known = self._later.get(fingerprint, exit, digests)
-        left = [digest for digest in digests if digest not in known]
-        with translated("read vectors", self.vectors_dir):
-            matrix = _retried(lambda: self._matrix(fingerprint, exit)) if left else None
-        if matrix is None:
-            known |= self._stored_vectors(fingerprint, exit, left)
-        cosines = {digest: float(vector.astype(np.float32) @ query) for digest, vector in known.items()}
-        return cosines | (matrix.similarities_of(left, query) if matrix is not None else {})
-
-    def _matrix(self, fingerprint: str, exit: int) -> Matrix | None:
-        table = self._tables.vectors.find(fingerprint, exit)
-        return self._matrices.of((fingerprint, exit), table) if table is not None else None
 
     def search_vectors(
         self, fingerprint: str, exit: int, query: NDArray[np.floating], limit: int, filters: Filters
@@ -419,21 +311,6 @@ class Store:
             return True
         return False
 
-    def note_model(self, fingerprint: str) -> None:
-        """Says that a model is in use: its vectors are dropped when nobody says so for a month."""
-        from mosearch.store import _prune
-        from mosearch.store._vectors import table_key
-
-        _prune.note_model(self.vectors_dir, table_key(fingerprint))
-
-    def drop_other_models(self, fingerprint: str) -> int:
-        """Removes the vectors of all models but one; returns the number of tables removed."""
-        from mosearch.store import _prune
-        from mosearch.store._vectors import table_key
-
-        with self._writing_vectors(_TIMEOUT):
-            return _prune.drop_models(self._tables, self.vectors_dir, {table_key(fingerprint)}, 0)
-
     def start_optimizing(self, ann_rows: int = MOST_ROWS) -> subprocess.Popen[bytes]:
         """Begin `optimize` in a process of its own and of low priority, which outlives this one.
 
@@ -455,10 +332,6 @@ class Store:
 
     # Helpers
 
-    def _write_late(self, fingerprint: str, exit: int, vectors: dict[str, NDArray[np.float16]]) -> None:
-        matrix = np.stack(list(vectors.values()))
-        self.add_vectors(fingerprint, exit, list(vectors), matrix, timeout=_LATE_TIMEOUT)
-
     def _note_commit(self) -> None:
         (tables_folder(self.index_dir) / _COMMITTED).touch()
 
@@ -470,12 +343,7 @@ class Store:
 
     @contextmanager
     def _writing(self, action: str) -> Iterator[None]:
-        with self._writer.held(_TIMEOUT), translated(action, self.index_dir):
-            yield
-
-    @contextmanager
-    def _writing_vectors(self, timeout: float) -> Iterator[None]:
-        with self._vectors_lock.held(timeout), translated("write vectors", self.vectors_dir):
+        with self._writer.held(TIMEOUT), translated(action, self.index_dir):
             yield
 
     def _consistent(self, read: Callable[[Snapshot], T]) -> T:
@@ -491,19 +359,11 @@ class Store:
             return result, files.version() == snapshot.version
 
         with translated("read the index", self.index_dir):
-            for _ in range(_ATTEMPTS):
-                result, is_current = _retried(attempt)
+            for _ in range(ATTEMPTS):
+                result, is_current = retried(attempt)
                 if is_current:
                     break
             return result
-
-
-def _retried(read: Callable[[], T]) -> T:
-    """Reads again when what was being read was merged away by another process's `optimize`."""
-    for _ in range(_ATTEMPTS - 1):
-        with suppress(RuntimeError, ValueError, OSError):
-            return read()
-    return read()
 
 
 def _within(filters: Filters, snapshot: Snapshot) -> Snapshot:
