@@ -514,3 +514,17 @@ def test_words_are_indexed_while_many_chunks_are_written(store: Store) -> None:
     assert store._tables.chunks.unindexed() == 1500
     for word, path in (("early", "a.py"), ("late", "b.py"), ("last", "c.py")):
         assert {hit.path for hit, _ in store.search_text([word], {"body": 1}, 9, ANY)} == {path}
+
+
+def test_a_growing_index_may_pass_over_many_words_that_are_not_merged(store: Store) -> None:
+    def found(*, is_growing: bool) -> set[str]:
+        hits = store.search_text(["word"], BODY, 9000, ANY, is_growing=is_growing)
+        return {hit.path for hit, _ in hits}
+
+    put(store, "a.py", [f"word {i}" for i in range(100)])
+    store.optimize()
+    put(store, "b.py", [f"word {i}" for i in range(100)])
+    assert found(is_growing=True) == {"a.py", "b.py"}
+    put(store, "c.py", [f"word {i}" for i in range(3000)])
+    assert found(is_growing=True) == {"a.py"}
+    assert found(is_growing=False) == {"a.py", "b.py", "c.py"}

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
+from mosearch.store._chunks import MANY_ROWS
 from mosearch.store._locks import TIMEOUT, ProcessLock
 from mosearch.store._prune import prune
 from mosearch.store._tables import Tables
@@ -15,8 +16,6 @@ _MOST_FRAGMENTS = 64
 _MOST_DEAD_SHARE = 0.3
 _MOST_UNINDEXED_SHARE = 0.1
 _FEW_ROWS = 1_000
-_MANY_ROWS = 3_000
-"""Text searches read what is not indexed one by one: so many rows take some 70 ms."""
 
 _AT_ONCE = timedelta(milliseconds=1)
 """No old version is kept: a reader who finds that its own is gone reads the newest one instead.  A
@@ -41,7 +40,7 @@ def index_words(tables: Tables, index_dir: Path) -> None:
     For a writer of many chunks, so that questions stay quick meanwhile; all such merges together cost
     twice the last one.  Raises StoreLockedError when another process is at it.
     """
-    if tables.chunks.unindexed() > max(_MANY_ROWS, tables.chunks.rows() // 2):
+    if tables.chunks.unindexed() > max(MANY_ROWS, tables.chunks.rows() // 2):
         with _alone(index_dir):
             tables.chunks.optimize()
 

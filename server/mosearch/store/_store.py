@@ -167,12 +167,19 @@ class Store(SharedVectors):
         return self._consistent(lambda snapshot: self._tables.chunks.named(names, limit, snapshot))
 
     def search_text(
-        self, terms: Sequence[str], boosts: Mapping[str, float], limit: int, filters: Filters
+        self,
+        terms: Sequence[str],
+        boosts: Mapping[str, float],
+        limit: int,
+        filters: Filters,
+        *,
+        is_growing: bool = False,
     ) -> list[tuple[StoredChunk, float]]:
         """Chunks by the sum over fields of boost times BM25, best first.
 
         `terms` are analysed as those given to `commit` were; any of them may match.  `boosts` maps
-        names of TERM_FIELDS to factors; fields without one, or with zero, are not searched.
+        names of TERM_FIELDS to factors; fields without one, or with zero, are not searched.  While the
+        index `is_growing`, what was written last may be missing, for a quick answer.
         """
         unknown = set(boosts) - set(TERM_FIELDS)
         if unknown:
@@ -183,7 +190,9 @@ class Store(SharedVectors):
         def read(snapshot: Snapshot) -> list[tuple[StoredChunk, float]]:
             within = _within(filters, snapshot)
             where = _chunks.condition(filters, within)
-            return self._tables.chunks.matching(terms, boosts, limit, where, within, snapshot)
+            return self._tables.chunks.matching(
+                terms, boosts, limit, where, within, snapshot, is_growing=is_growing
+            )
 
         return self._consistent(read)
 
@@ -253,11 +262,11 @@ class Store(SharedVectors):
         return self._time_of(_SYNCED)
 
     def stats(self) -> StoreStats:
-        """Counts and sizes; reads one column of all chunks and lists both folders."""
+        """Counts and sizes; lists both folders."""
 
         def read(snapshot: Snapshot) -> tuple[int, int, int]:
             chunks = self._tables.chunks
-            live = chunks.live_rows(snapshot)
+            live = len(chunks.directory(snapshot).keys)
             return len(snapshot.by_path), live, chunks.rows() - live
 
         files, live, dead = self._consistent(read)
