@@ -51,13 +51,18 @@ def test_every_size_gets_its_figures(root: Path, use_tiny_model: Path, tmp_path:
     file = tmp_path / "figures.json"
     done = CliRunner().invoke(
         bench_group,
-        ["scale", "--root", str(root), "--chunks", "100", "--folder", str(tmp_path), "--json", str(file)],
+        [
+            *("scale", "--root", str(root), "--chunks", "100", "--folder", str(tmp_path)),
+            *("--json", str(file), "--svg", str(tmp_path / "growth.svg")),
+        ],
     )
     assert done.exit_code == 0, done.output
     (size,) = json.loads(file.read_text())
     figures = size["figures"]
     assert size["chunks"] >= 100
     assert figures["reopen_embedded"] == 0
+    assert figures["first_answer_s"] > 0
+    assert "first answer" in (tmp_path / "growth.svg").read_text()
     assert figures["recall_at_50"] > 0.95
     assert 0 < figures["query_p50_ms"] <= figures["query_p99_ms"]
     assert figures["bytes_per_chunk"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -11,11 +12,26 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from mosearch.evaluation import options
+from mosearch.evaluation import growth, options
 from mosearch.evaluation.scale import Size, exponent, measure_sizes
 from mosearch.evaluation.watching import Samples
 
 _MOMENTS = 12
+_DRAWN = {
+    "first_answer_s": "first answer, s",
+    "index_s": "first index, s",
+    "index_peak_mb": "indexing process, MB",
+    "query_p50_ms": "query, p50 ms",
+    "reranked_p50_ms": "query re-ranked, p50 ms",
+    "bm25_p50_ms": "full text alone, p50 ms",
+    "vectors_p50_ms": "nearest vectors, p50 ms",
+    "reopen_ready_s": "opened again, s",
+    "reopen_rss_after_queries_mb": "server after queries, MB",
+    "bytes_per_chunk": "disk, bytes a chunk",
+    "semble_index_s": "semble's index, s",
+    "semble_query_p50_ms": "semble's query, p50 ms",
+}
+"""Figures of a size, and what to call them in the plots."""
 
 
 @click.group("bench")
@@ -47,6 +63,7 @@ def bench_group() -> None:
     metavar="PYTHON MODEL",
     help="A Python that has semble, and static weights for it: measured beside.",
 )
+@click.option("--svg", "svg_file", type=click.Path(path_type=Path, dir_okay=False), help="Draw the growth.")
 @options.json_file
 def scale(
     roots: tuple[Path, ...],
@@ -54,6 +71,7 @@ def scale(
     folder: Path | None,
     script: bool,
     semble: tuple[Path, Path] | None,
+    svg_file: Path | None,
     json_file: Path | None,
 ) -> None:
     """First index, queries, memory and disk at each number of chunks, how they grow, and peers beside."""
@@ -63,7 +81,16 @@ def scale(
         click.echo(f"{size.chunks:,} chunks measured", err=True)
         if json_file is not None:
             json_file.write_text(json.dumps([asdict(one) for one in done], indent=1) + "\n")
+    if svg_file is not None:
+        svg_file.write_text(growth.svg(list(_growths(done))))
     _print(done)
+
+
+def _growths(sizes: list[Size]) -> Iterator[growth.Growth]:
+    for name, title in _DRAWN.items():
+        points = [(size.chunks, size.figures[name]) for size in sizes if size.figures.get(name, 0) > 0]
+        if points:
+            yield growth.Growth(title, points, exponent(sizes, name))
 
 
 def _print(sizes: list[Size]) -> None:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -45,6 +46,8 @@ with tempfile.TemporaryDirectory() as home:
     start = time.perf_counter()
     index = SembleIndex.from_path(asked["root"], model_path=asked["model"])
     seconds = time.perf_counter() - start
+    index.search(asked["queries"][0], top_k=10)
+    first = time.time() - asked["begun"]
     times = []
     for query in asked["queries"]:
         begun = time.perf_counter()
@@ -52,7 +55,7 @@ with tempfile.TemporaryDirectory() as home:
         times.append(1e3 * (time.perf_counter() - begun))
     times.sort()
     print(json.dumps({"semble_index_s": seconds, "semble_chunks": len(index.chunks),
-                      "semble_query_p50_ms": times[len(times) // 2]}))
+                      "semble_first_answer_s": first, "semble_query_p50_ms": times[len(times) // 2]}))
 """
 
 
@@ -68,8 +71,9 @@ def plain_script(texts: Sequence[str]) -> dict[str, float]:
 
 
 def semble(python: Path, model: Path, root: Path, queries: Sequence[str]) -> dict[str, float]:
-    """Its index time, number of chunks and query time; `model` is a folder of static weights."""
-    asked = {"root": str(root), "model": str(model), "queries": list(queries)}
+    """Its index time, that of its first answer from the start of the process, number of chunks and query
+    time; `model` is a folder of static weights."""
+    asked = {"root": str(root), "model": str(model), "queries": list(queries), "begun": time.time()}
     return _run(python, _SEMBLE, asked)
 
 
