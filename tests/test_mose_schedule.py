@@ -49,9 +49,12 @@ def test_dropping_a_connection_leaves_the_others_alone() -> None:
     schedule.add(request("gone", Priority.INDEX, batches=3))
     schedule.add(request("here", Priority.INDEX, batches=2))
     schedule.add(request("gone", Priority.QUERY))
-    schedule.take(0)
-    assert schedule.texts_waiting() == {Priority.INDEX: 5}
+    taken = schedule.take(0)
+    assert taken is not None
+    assert schedule.texts_waiting() == {Priority.INDEX: 5, Priority.QUERY: 1}
     schedule.drop_all("gone")
+    assert schedule.texts_waiting() == {Priority.INDEX: 2, Priority.QUERY: 1}, "one is being computed"
+    schedule.done(*taken)
     assert schedule.texts_waiting() == {Priority.INDEX: 2}
     assert order(schedule) == ["here", "here"]
 

@@ -256,6 +256,7 @@ class Host:
             self._schedule.drop(request)
         except (MosearchError, RuntimeError, MemoryError) as error:
             self._give_up(request, batch, error)
+        self._schedule.done(request, batch)
         return None
 
     def _finish(self, done: Pass) -> None:
@@ -265,6 +266,8 @@ class Host:
         except (MosearchError, RuntimeError, MemoryError) as error:
             self._give_up(request, done.batch, error)
             return
+        finally:
+            self._schedule.done(request, done.batch)
         for layer, vectors in found.items():
             request.vectors[layer][list(done.batch.rows)] = vectors
         self._texts_done += len(done.batch.rows)

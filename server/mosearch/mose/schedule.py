@@ -48,6 +48,8 @@ class Schedule(Generic[Owner]):
     _queues: dict[Priority, deque[Request[Owner]]] = field(
         default_factory=lambda: {priority: deque() for priority in Priority}
     )
+    _computing: Counter[Priority] = field(default_factory=Counter)
+    """Texts of the batches that were taken and are not done."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def add(self, request: Request[Owner]) -> None:
@@ -75,7 +77,13 @@ class Schedule(Generic[Owner]):
         batch = request.batches.popleft()
         if not request.batches:
             self._queues[request.priority].popleft()
+        self._computing[request.priority] += len(batch.rows)
         return request, batch
+
+    def done(self, request: Request[Owner], batch: Batch) -> None:
+        """A batch that was taken has come to its end, good or bad."""
+        with self._changed:
+            self._computing[request.priority] -= len(batch.rows)
 
     def drop_all(self, owner: Owner) -> None:
         """Forget the requests of a connection."""
@@ -88,9 +96,9 @@ class Schedule(Generic[Owner]):
             self._queues[request.priority].remove(request)
 
     def texts_waiting(self) -> dict[int, int]:
-        """`Priority` → texts, for the priorities that have any."""
-        waiting: Counter[int] = Counter()
+        """`Priority` → texts not yet embedded, for the priorities that have any."""
         with self._changed:
+            waiting = Counter({int(priority): count for priority, count in self._computing.items() if count})
             for queue in self._queues.values():
                 for request in queue:
                     waiting[int(request.priority)] += request.texts_waiting
