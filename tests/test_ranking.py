@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mosearch import ranking
 from mosearch.ranking import Candidate, Weights
+from mosearch.ranking.systems import HERE, is_foreign
 from mosearch.ranking.terms import Kin, akin, fold
 from mosearch.ranking.traits import traits
 from mosearch.text import digest, split_identifier
@@ -306,6 +307,36 @@ def test_tests_come_after_code_unless_asked_for() -> None:
 )
 def test_traits_of_places(path: str, expected: set[str]) -> None:
     assert traits(path, _stored().chunk) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "systems"),
+    [
+        ("src/unix/core.c", {"linux", "darwin", "freebsd"}),
+        ("src/win/core.c", {"windows"}),
+        ("net/poll_linux.go", {"linux"}),
+        ("net/poll_bsd.go", {"darwin", "freebsd"}),
+        ("tty/tty-win.c", {"windows"}),
+        ("src/platform/Windows/file.rs", {"windows"}),
+        ("posix/linux/epoll.rs", {"linux", "darwin", "freebsd"}),
+        ("src/win_rate.py", {"linux", "darwin", "freebsd", "windows"}),
+        ("src/window.py", {"linux", "darwin", "freebsd", "windows"}),
+        ("src/darwinian.py", {"linux", "darwin", "freebsd", "windows"}),
+    ],
+)
+def test_what_is_for_other_systems_only(path: str, systems: set[str]) -> None:
+    known = {"linux", "darwin", "freebsd", "windows"}
+    assert {system for system in known if not is_foreign(path, system)} == systems
+
+
+def test_code_for_other_systems_comes_later_unless_a_system_is_asked_for() -> None:
+    here, elsewhere = ("linux", "win") if HERE != "windows" else ("win", "linux")
+    found = [
+        (_stored("read_tty", path=f"src/{elsewhere}/tty.c", file_id=1), 1.0),
+        (_stored("read_tty", path=f"src/{here}/tty.c", file_id=2), 0.9),
+    ]
+    assert [item.stored.file_id for item in _ranked("read from the terminal", found)] == [2, 1]
+    assert [item.stored.file_id for item in _ranked("read on windows", found)] == [1, 2]
 
 
 def test_declarations_in_headers_are_told_from_functions() -> None:

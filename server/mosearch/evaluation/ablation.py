@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mosearch.evaluation.judging import Place, ndcg
 from mosearch.evaluation.tuning import Judged
 from mosearch.ranking import Pool, Weights
+from mosearch.ranking.traits import TRAITS
 
 _RESAMPLES = 2000
 
@@ -34,14 +35,14 @@ def steps(weights: Weights) -> tuple[Step, ...]:
         **dict.fromkeys(
             ("name", "place", "place_lead", "definition", "definition_as_written", "definition_of_type"), 0.0
         ),
-        **dict.fromkeys(("test", "example", "vendored", "prose", "data", "remainder", "header"), 1.0),
+        **dict.fromkeys(TRAITS, 1.0),
         coherence=0.0,
         lead=0.0,
         file_decay=1.0,
     )
     page = replace(plain, file_decay=weights.file_decay)
     files = replace(page, coherence=weights.coherence, lead=weights.lead)
-    names = replace(weights, **{name: getattr(plain, name) for name in _TRAITS})
+    names = replace(weights, **{name: getattr(plain, name) for name in TRAITS})
     return (
         Step("words only (BM25)", plain, vectors=False),
         Step("vectors only", plain, words=False),
@@ -49,13 +50,10 @@ def steps(weights: Weights) -> tuple[Step, ...]:
         Step("+ other files are seen, too", page),
         Step("+ files in which many chunks answer", files),
         Step("+ names of symbols, files, folders; definitions", names),
-        Step("+ tests, prose, data, headers put last", weights),
+        Step("+ tests, prose, data, headers, other systems put last", weights),
         Step("all rules, but words only", weights, vectors=False),
         Step("all rules, but vectors only", weights, words=False),
     )
-
-
-_TRAITS = ("test", "example", "vendored", "prose", "data", "remainder", "header")
 
 
 def page(question: Judged, step: Step) -> list[Place]:

@@ -49,6 +49,7 @@ GRID: Mapping[str, tuple[float, ...]] = {
     "data": (0.3, 0.5, 0.7),
     "remainder": (0.6, 0.75, 0.9, 1.0),
     "header": (0.4, 0.6, 0.8, 1.0),
+    "foreign": (0.4, 0.6, 0.8, 1.0),
 }
 
 

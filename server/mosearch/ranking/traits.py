@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mosearch.ranking import systems
 from mosearch.ranking.query import Query
+from mosearch.ranking.terms import fold
 from mosearch.types import Chunk, SymbolKind
 
-TRAITS: Final = ("test", "example", "vendored", "prose", "data", "remainder", "header")
+TRAITS: Final = ("test", "example", "vendored", "prose", "data", "remainder", "header", "foreign")
 """Each is the name of its factor in `Weights`."""
 
 _TEST = re.compile(r"(^|/)(tests?|testing|__tests__|spec|specs|testdata|fixtures)(/|$)", re.IGNORECASE)
@@ -31,11 +33,13 @@ _ASKED_FOR = {
     "data": {"json", "yaml", "yml", "toml", "xml", "ini"},
     "remainder": {"import", "constant", "module"},
     "header": {"header", "struct", "typedef", "macro", "declaration"},
+    "foreign": {*map(fold, systems.WORDS), "platform", "portable", "kqueue", "epoll", "inotify", "iocp"},
 }
 
 
 def traits(path: str, chunk: Chunk) -> set[str]:
-    """The members of `TRAITS` that a chunk has.  A header's functions are code like any other."""
+    """The members of `TRAITS` that a chunk has.  A header's functions are code like any other; what is for
+    other operating systems than this one is `foreign`."""
     found = set()
     if _TEST.search(path) or _TEST_FILE.search(path):
         found.add("test")
@@ -45,6 +49,8 @@ def traits(path: str, chunk: Chunk) -> set[str]:
         found.add("vendored")
     if _DATA.search(path):
         found.add("data")
+    if systems.is_foreign(path):
+        found.add("foreign")
     if _HEADER.search(path) and chunk.kind not in _FUNCTIONS:
         found.add("header")
     if chunk.language in _PROSE:

@@ -52,3 +52,4 @@ class Weights:
     data: float = 0.5
     remainder: float = 1.0
     header: float = 0.6
+    foreign: float = 0.5
