@@ -18,14 +18,14 @@ class Weights:
     """Share of the dense list in the fusion where the deepest exit ordered it; the rest is full text's."""
     dense_shallow: float = 0.5
     """The same where only shallower exits did."""
-    dense_for_symbols: float = 0.1
+    dense_for_symbols: float = 0.2
     """The same when the whole query is one name."""
     rank_constant: float = 20.0
     """k of reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009, who use 60 for long lists)."""
 
     name: float = 0.3
     """Boost, at most, for query terms that are akin to words of the symbol's name."""
-    place: float = 2.0
+    place: float = 1.2
     """Boost, at most, for query terms that are akin to words of the file's name or its folder's."""
     place_lead: float = 0.6
     """Added for them, at most, in units of the best fused rank: a file that the query names is seen even
@@ -41,7 +41,7 @@ class Weights:
     """Boost, at most, for all chunks of a file in which many answer."""
     lead: float = 0.3
     """Boost, at most, for the best chunk of such a file, in units of the best score of all."""
-    file_decay: float = 0.5
+    file_decay: float = 0.3
     """Each further hit of a file on the page counts this much of the one before it."""
 
     test: float = 0.2
@@ -52,4 +52,4 @@ class Weights:
     data: float = 0.5
     remainder: float = 1.0
     header: float = 0.6
-    foreign: float = 0.5
+    foreign: float = 0.4
