@@ -28,7 +28,7 @@ from mosearch.types import Depth
 _log = logging.getLogger(__name__)
 
 _BEAT_S = 0.1
-_NICENESS = 5
+_NICENESS = 10
 _LAST_S = 10.0
 """After it was told to stop: a commit takes less."""
 

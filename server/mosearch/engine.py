@@ -201,6 +201,7 @@ class Engine(Upkeep):
             rerank=rerank,
             rerank_exit=self.rerank_exit,
             rerank_budget_ms=self.settings.rerank_budget_ms,
+            is_growing=self.activity.stage == "parse",
             early=early,
             cancel=cancel,
         )

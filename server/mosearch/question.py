@@ -67,6 +67,8 @@ class Question:
     """Exits at which a text can be embedded now; with none only stored vectors can be had."""
     seeks_words: bool = True
     """Whether full text is asked, too, where most of the time of a question about code goes."""
+    is_growing: bool = False
+    """Files are being read just now: words that came last may be missed, for a quick answer."""
     early: Early | None = None
     cancel: threading.Event | None = None
     clock: Clock = field(default_factory=Clock)
@@ -94,7 +96,9 @@ class Question:
         """Chunks by BM25 over some terms, best first."""
         if not terms or not self.seeks_words:
             return []
-        hits = self.index.store.search_text(terms, ranking.FIELD_BOOSTS, count, filters)
+        hits = self.index.store.search_text(
+            terms, ranking.FIELD_BOOSTS, count, filters, is_growing=self.is_growing
+        )
         return self.index.overlay.words(terms, hits, filters)
 
     def by_vectors(self, vectors: Vectors, count: int, filters: Filters) -> list[Candidate]:
