@@ -35,6 +35,9 @@ class Connection:
         self._table_lock = threading.Lock()
         self._table: TokenTable | None = None
         self._has_table: bool | None = None
+        self._watching = threading.Lock()
+        self._watcher: EncoderClient | None = None
+        """Sees what a host does, but starts none."""
         self._warming = threading.Lock()
         self._warm_up: threading.Thread | None = None
 
@@ -138,15 +141,25 @@ class Connection:
 
     def running(self) -> tuple[str, str]:
         """Where a running host computes and what is wrong with it; both empty if none runs.  Starts none."""
-        settings = self._settings
-        try:
-            with encoder.connect(
-                settings.model, device=settings.device, linger_seconds=0, start=False
-            ) as client:
-                status = client.status()
-                return status.device, status.trouble
-        except EncoderError:
-            return "", ""
+        with self._watching:
+            try:
+                if self._watcher is None:
+                    settings = self._settings
+                    self._watcher = encoder.connect(
+                        settings.model, device=settings.device, linger_seconds=0, start=False
+                    )
+                status = self._watcher.status()
+            except EncoderError:
+                self._look_away()
+                return "", ""
+            if self.is_closed:
+                self._look_away()
+            return status.device, status.trouble
+
+    def _look_away(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.close()
 
     def close(self) -> None:
         """Hang up.  Whoever connects at this moment sees the flag and hangs up, too: nobody waits here
@@ -155,6 +168,7 @@ class Connection:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+        self._look_away()
 
     def _client_within(self, patience_seconds: float | None) -> EncoderClient | None:
         """The client of a running host; None when none is there in time.

@@ -29,13 +29,14 @@ def tables_folder(folder: Path) -> Path:
     return folder / f"v{SCHEMA_VERSION}"
 
 
-def folder_bytes(folder: Path) -> int:
+def folder_bytes(folder: Path | str) -> int:
     """Bytes of all files below `folder`; files that vanish meanwhile count as zero."""
     total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
             with suppress(FileNotFoundError):
-                total += Path(parent, name).lstat().st_size
+                is_folder = entry.is_dir(follow_symlinks=False)
+                total += folder_bytes(entry.path) if is_folder else entry.stat(follow_symlinks=False).st_size
     return total
 
 
