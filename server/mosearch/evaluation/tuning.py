@@ -32,7 +32,7 @@ GRID: Mapping[str, tuple[float, ...]] = {
     "dense": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
     "dense_shallow": (0.2, 0.3, 0.4, 0.5, 0.6),
     "dense_for_symbols": (0.0, 0.1, 0.2, 0.4),
-    "rank_constant": (10, 20, 30, 45),
+    "rank_constant": (10, 15, 20, 30, 45),
     "name": (0.0, 0.1, 0.2, 0.3, 0.5),
     "place": (0.5, 0.8, 1.2, 1.6, 2.0, 2.6),
     "place_lead": (0.0, 0.3, 0.6, 0.9),

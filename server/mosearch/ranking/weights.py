@@ -16,11 +16,11 @@ class Weights:
 
     dense: float = 0.7
     """Share of the dense list in the fusion where the deepest exit ordered it; the rest is full text's."""
-    dense_shallow: float = 0.5
+    dense_shallow: float = 0.6
     """The same where only shallower exits did."""
     dense_for_symbols: float = 0.2
     """The same when the whole query is one name."""
-    rank_constant: float = 20.0
+    rank_constant: float = 15.0
     """k of reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009, who use 60 for long lists)."""
 
     name: float = 0.3
@@ -41,7 +41,7 @@ class Weights:
     """Boost, at most, for all chunks of a file in which many answer."""
     lead: float = 0.3
     """Boost, at most, for the best chunk of such a file, in units of the best score of all."""
-    file_decay: float = 0.3
+    file_decay: float = 0.4
     """Each further hit of a file on the page counts this much of the one before it."""
 
     test: float = 0.2
