@@ -204,7 +204,7 @@ def test_the_same_setting_moves_what_is_similar_everywhere(
     place = engine.place("src/net/client.py", 12)
     scores = [hit.score for hit in engine.similar(place, True, 20).hits]
     assert len(scores) > 2, "without weights for the model nothing is cut off"
-    engine.settings = replace(engine.settings, similar_threshold=scores[1])
+    engine.settings = replace(engine.settings, similar_threshold=scores[1] - 1e-4)
     assert [hit.score for hit in engine.similar(place, True, 20).hits] == scores[:2]
     assert [hit.score for hit in engine.neighbours(place, engine.similar_from, 20)] == scores[:2]
     assert [hit.score for hit in engine.similar(place, True, 20, everything=True).hits] == scores
