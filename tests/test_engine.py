@@ -187,7 +187,8 @@ def test_a_lens_counts_what_similar_shows_without_the_encoder(
     engine.update(depth=Depth.DEEP)
     places = [stored for path in engine.store.files() for stored in engine.store.chunks_of(path)]
     shown = [engine.similar(place, True, 20).hits for place in places]
-    assert {len(hits) for hits in shown} >= {0, 3}
+    assert any(shown)
+    assert not all(shown)
     with monkeypatch.context() as patch:
         patch.delattr(Connection, "encode")
         patch.delattr(Connection, "client")
