@@ -1,12 +1,13 @@
 """Two tools answer the same sixty questions; whoever judges does not know which list is whose.
 
-    python tests/bench/blind.py ask FOLDER --checkouts CHECKOUTS --semble PYTHON --model MODEL [--seed 7]
+    python tests/bench/blind.py ask FOLDER --checkouts CHECKOUTS --semble PYTHON --model MODEL [--deep]
     python tests/bench/blind.py count FOLDER
 
 `ask` writes FOLDER/lists.md, where each question of `blind.toml` has the first five hits of both tools
-as lists A and B in an order that the seed decides, with the code, and FOLDER/key.json, which says whose
-list was A.  The judge reads lists.md only and writes FOLDER/verdicts.txt: one line for each question,
-`A`, `B` or `=`.  `count` opens the key.  MODEL is a static model for semble: see `semble_answers.py`.
+as lists A and B in an order that a seed decides, each hit with as many lines of code from where it
+begins, and FOLDER/key.json, which says whose list was A.  The judge reads lists.md only and writes
+FOLDER/verdicts.txt: one line for each question, `A`, `B` or `=`.  `count` opens the key.  MODEL is a
+static model for semble: see `semble_answers.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from semble_process import ask_semble
 
 from mosearch.engine import Engine
 from mosearch.settings import load_settings
+from mosearch.types import Depth
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,7 +33,7 @@ else:
 
 _HERE = Path(__file__).parent
 _HITS = 5
-_LINES = 10
+_LINES = 12
 
 _Hit = tuple[str, int, int]
 """Path in the checkout, first and last line from 1."""
@@ -48,7 +50,8 @@ def main() -> None:
 @click.option("--semble", "python", required=True, help="Python that has semble.")
 @click.option("--model", required=True, help="Folder of a static model.")
 @click.option("--seed", default=7, show_default=True)
-def ask(folder: Path, checkouts: Path, python: str, model: str, seed: int) -> None:
+@click.option("--deep", is_flag=True, help="Ask when the deepest exit covers everything, as after idle time.")
+def ask(folder: Path, checkouts: Path, python: str, model: str, seed: int, deep: bool) -> None:
     """Write the lists and the key."""
     folder.mkdir(parents=True, exist_ok=True)
     order = random.Random(seed)
@@ -56,7 +59,7 @@ def ask(folder: Path, checkouts: Path, python: str, model: str, seed: int) -> No
     for repository in _repositories():
         root = checkouts / repository["name"] / repository.get("root", "")
         queries = [question for question, _ in repository["questions"]]
-        both = (_ours(root, queries), _theirs(root, queries, python, model))
+        both = (_ours(root, queries, deep), _theirs(root, queries, python, model))
         for number, query in enumerate(queries):
             first = order.randrange(2)
             key.append(first)
@@ -98,9 +101,9 @@ def _repositories() -> list[dict[str, Any]]:
     return found
 
 
-def _ours(root: Path, queries: list[str]) -> list[list[_Hit]]:
+def _ours(root: Path, queries: list[str], deep: bool) -> list[list[_Hit]]:
     with Engine(root, load_settings(root)) as engine:
-        engine.update()
+        engine.update(depth=Depth.DEEP if deep else Depth.INDEX)
         return [
             [
                 (hit.path, hit.chunk.start_line + 1, hit.chunk.end_line + 1)
@@ -117,11 +120,11 @@ def _theirs(root: Path, queries: list[str], python: str, model: str) -> list[lis
 
 def _shown(root: Path, hits: list[_Hit]) -> str:
     shown = []
-    for rank, (path, first, last) in enumerate(hits, start=1):
-        lines = (root / path).read_text("utf-8", "replace").splitlines()[first - 1 : last]
-        text = "\n".join(line for line in lines if line.strip())
-        code = "\n".join(text.splitlines()[:_LINES])
-        shown.append(f"{rank}. {path}:{first}-{last}\n```\n{code}\n```\n")
+    for rank, (path, first, _) in enumerate(hits, start=1):
+        # Where a hit ends would tell whose it is.
+        lines = (root / path).read_text("utf-8", "replace").splitlines()[first - 1 :]
+        code = "\n".join([line for line in lines if line.strip()][:_LINES])
+        shown.append(f"{rank}. {path}:{first}\n```\n{code}\n```\n")
     return "\n".join(shown)
 
 
