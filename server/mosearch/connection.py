@@ -17,6 +17,8 @@ from mosearch.settings import Settings
 from mosearch.tempo import Tempo
 from mosearch.types import Priority, TextKind
 
+_RECONNECT_S = 0.05
+
 
 class Connection:
     """One model's table and a client of its host, each made once and shared by all threads of an engine."""
@@ -180,7 +182,8 @@ class Connection:
         client = self._client
         if client is None or not client.is_connected():
             connecting = self.warm_up()
-            connecting.join(patience_seconds)
+            # A question that was cancelled has hung up: another connection takes some milliseconds.
+            connecting.join(max(patience_seconds, _RECONNECT_S if client is not None else 0.0))
             if connecting.is_alive() or self.trouble:
                 return None
         return self._client

@@ -21,8 +21,6 @@ from mosearch.types import Chunk, Filters, Hit, Priority, SearchResult, StoredCh
 Early = Callable[[SearchResult], None]
 """Told what the answer is so far, when re-ranking still lies ahead."""
 
-CANDIDATES = 200
-"""So many of each kind a small page is chosen from."""
 RERANKED = 100
 """So many candidates the deeper exit looks at."""
 
@@ -187,9 +185,9 @@ class Question:
         return computed
 
 
-def candidates_for(limit: int) -> int:
+def candidates_for(limit: int, least: int) -> int:
     """How many candidates of each kind a page of `limit` hits is chosen from."""
-    return max(CANDIDATES, _PER_HIT * limit)
+    return max(least, _PER_HIT * limit)
 
 
 def without_host(exits: Collection[int], trouble: str) -> str:

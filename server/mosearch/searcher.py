@@ -9,12 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from mosearch import ranking
 from mosearch.candidates import Vectors
 from mosearch.errors import QueryError
-from mosearch.question import CANDIDATES, RERANKED, Question, candidates_for
+from mosearch.question import RERANKED, Question, candidates_for
 from mosearch.ranking import Candidate, Pool, Weights
 from mosearch.types import Filters, SearchResult
 
 LONGEST_QUERY = 20_000
 """In characters.  An encoder sees some hundred tokens; what is longer is no question but a file."""
+
+_CANDIDATES = 120
+"""By words, and as many by vectors, for a small page: reading them takes most of a question's time, and 200
+answer no better."""
 
 _WEIGHTS = Weights()
 
@@ -24,7 +28,7 @@ def search(question: Question, text: str, limit: int, filters: Filters) -> Searc
 
     Raises `QueryError` for a query that is empty or too long, `StoreError`, `CancelledError`.
     """
-    found, vectors, warning = _gather(question, text, candidates_for(limit), filters)
+    found, vectors, warning = _gather(question, text, candidates_for(limit, _CANDIDATES), filters)
     ranked = ranking.rank(found, _WEIGHTS)
     question.clock.lap("fusion")
     if question.rerank:
@@ -36,7 +40,7 @@ def search(question: Question, text: str, limit: int, filters: Filters) -> Searc
 
 def pool(question: Question, text: str, filters: Filters) -> Pool:
     """All that `search` ranks for a question, to try other weights on it.  Raises as `search` does."""
-    found, vectors, _ = _gather(question, text, CANDIDATES, filters)
+    found, vectors, _ = _gather(question, text, _CANDIDATES, filters)
     if not question.rerank:
         return found
     return _deepened(question, found, ranking.rank(found, _WEIGHTS), vectors)

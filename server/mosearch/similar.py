@@ -13,6 +13,9 @@ from mosearch.question import RERANKED, Question, candidates_for
 from mosearch.ranking import Candidate, Likeness
 from mosearch.types import Chunk, Filters, SearchResult, StoredChunk
 
+_CANDIDATES = 200
+"""By words, and as many by vectors, for a small page."""
+
 # Terms of a whole function that full text is asked for.
 _LEXICAL_TERMS = 64
 
@@ -51,7 +54,7 @@ def similar(
     for each in asked:
         each.found = [
             item
-            for item in _alike(question, each, candidates_for(limit), filters, likeness)
+            for item in _alike(question, each, candidates_for(limit, _CANDIDATES), filters, likeness)
             if not (here and any(overlap(item.stored, part) for part in parts))
         ]
     question.clock.lap("candidates")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from mosearch.engine import Engine
 from mosearch.errors import MosearchError
 from mosearch.evaluation import peers
 from mosearch.evaluation.corpora import lay_out
+from mosearch.evaluation.shell import measure_first_answer
 from mosearch.ranking import FIELD_BOOSTS, parse_query
 from mosearch.settings import load_settings
 from mosearch.types import Filters
@@ -30,7 +30,6 @@ _SCRIPT_FILES = 100
 _RECALL_AT = 50
 _SAMPLE_S = 0.05
 _MB = 1e6
-_QUESTION = "where are retries decided"
 
 # Opens an index as an editor would and says what that took.
 _REOPEN = """
@@ -98,7 +97,7 @@ def _measure(
     roots: Sequence[Path], chunks: int, root: Path, script: bool, semble: tuple[Path, Path] | None
 ) -> Size:
     lay_out(roots, chunks, root)
-    first_answer = _first_answer(root)
+    first_answer = measure_first_answer(root)
     start = time.perf_counter()
     report, peak_mb = _index(root)
     seconds = time.perf_counter() - start
@@ -121,19 +120,6 @@ def _measure(
     if semble is not None:
         figures.update(peers.semble(*semble, root, queries))
     return size
-
-
-def _first_answer(root: Path) -> float:
-    """Seconds from the start of a command to its answer, in a workspace never seen before."""
-    command = [sys.executable, "-m", "mosearch", "search", _QUESTION, "--root", str(root)]
-    with tempfile.TemporaryDirectory(prefix="mosearch-scale-") as cache:
-        private = {"MOSEARCH_CACHE_DIR": cache, "MOSEARCH_RESIDENT": "false"}
-        start = time.perf_counter()
-        done = subprocess.run(command, env={**os.environ, **private}, capture_output=True, text=True)
-        seconds = time.perf_counter() - start
-    if done.returncode:
-        raise MosearchError(f"`mosearch search` failed: {done.stderr}")
-    return seconds
 
 
 def _merged(engine: Engine) -> float:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,15 @@ _IDLE_SHARE = 0.05
 _QUESTION = "where are retries decided"
 
 
+def measure_first_answer(root: Path) -> float:
+    """Wall seconds of one `mosearch search` on `root`, as if never seen before."""
+    with _private() as (_, environment):
+        return _search(root, environment)[0]
+
+
 def measure_commands(root: Path) -> dict[str, float]:
     """Wall and processor seconds of `mosearch search` on `root`, with private folders; see the keys."""
-    folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp" if Path("/tmp").is_dir() else None))
-    (folder / "run").mkdir(mode=0o700)
-    environment = os.environ | {
-        "MOSEARCH_CACHE_DIR": str(folder / "cache"),
-        "MOSEARCH_RUNTIME_DIR": str(folder / "run"),
-        "MOSEARCH_CONFIG_DIR": str(folder / "config"),
-    }
-    try:
+    with _private() as (folder, environment):
         unseen, busy = _search(root, environment)
         _settle(folder)
         warm = [_search(root, environment)[0] for _ in range(_WARM_RUNS)]
@@ -48,6 +47,23 @@ def measure_commands(root: Path) -> dict[str, float]:
             "resident process running, s p50": float(np.median(warm)),
             "resident process running, s max": max(warm),
         }
+
+
+@contextmanager
+def _private() -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder, and an environment in which everything lies there; all processes end with it."""
+    folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp" if Path("/tmp").is_dir() else None))
+    (folder / "run").mkdir(mode=0o700)
+    try:
+        yield (
+            folder,
+            os.environ
+            | {
+                "MOSEARCH_CACHE_DIR": str(folder / "cache"),
+                "MOSEARCH_RUNTIME_DIR": str(folder / "run"),
+                "MOSEARCH_CONFIG_DIR": str(folder / "config"),
+            },
+        )
     finally:
         _end(folder)
         shutil.rmtree(folder, ignore_errors=True)

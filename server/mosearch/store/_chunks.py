@@ -43,8 +43,8 @@ _OWN_COLUMN = frozenset({"digest", "kind", "language"})
 _PACKED = tuple(f.name for f in fields(Chunk) if f.name not in _OWN_COLUMN)
 
 _CHECKSUM_BYTES = 4
-_REMEMBERED = 4_096
-"""Places whose chunks are kept decoded: some 10 MB, and a third of the time of a question."""
+_REMEMBERED = 2_048
+"""Places whose chunks are kept decoded: some 5 MB, and a third of the time of a question."""
 
 _MOVED = "rows of the index were moved while they were read"
 
@@ -199,8 +199,9 @@ class ChunksTable:
             for file_id, digest, score in zip(*columns, strict=True):
                 if file_id in within.by_id:
                     scores.setdefault((file_id, key_of(digest)), score)
-            chunks = self.at(list(scores), directory, snapshot)
-            return [(chunk, score) for place, score in scores.items() for chunk in chunks[place]]
+            best = list(scores)[:limit]
+            chunks = self.at(best, directory, snapshot)
+            return [(chunk, scores[place]) for place in best for chunk in chunks[place]]
 
         return _overfetch(fetch, keep, limit) if clauses and text.split() else []
 

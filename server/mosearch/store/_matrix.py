@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mosearch import memory
 from mosearch.store._directory import Directory
 from mosearch.store._values import MOST_ROWS
 from mosearch.store._vectors import Float16, VectorTable
@@ -127,7 +128,9 @@ def _read(table: VectorTable, old: Matrix | None) -> Matrix:
             added = _packed(_numbers(digests), vectors)
             return _joined([Matrix(old.digests[kept], old.rows[kept], old.scale[kept]), added])
     blocks = [_packed(digests, vectors) for digests, vectors in table.batches()]
-    return _joined([_packed(np.empty((0, 2), np.uint64), np.empty((0, table.dim), np.float16)), *blocks])
+    whole = _joined([_packed(np.empty((0, 2), np.uint64), np.empty((0, table.dim), np.float16)), *blocks])
+    memory.give_back()  # what was read took twice as much
+    return whole
 
 
 def _numbers(digests: Sequence[bytes]) -> NDArray[np.uint64]:

@@ -24,7 +24,7 @@ _COPIES = 8
 _COMPARE_ALL = 2_000
 """Up to so many allowed vectors, comparing each is faster than searching among all, and exact."""
 _APPROXIMATE_MOST = 2_000
-_JOINED_AT_ONCE = 256
+_JOINED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,9 @@ def _widen(
 def _join(found: Scored, chunks: ChunksTable, directory: Directory, asked: Question) -> Hits:
     """The first chunks that have the digests of `found` and that the filters allow, in its order."""
     hits: Hits = []
-    for start in range(0, len(found), _JOINED_AT_ONCE):
-        part = found[start : start + _JOINED_AT_ONCE]
+    step = max(asked.limit, _JOINED_AT_ONCE)
+    for start in range(0, len(found), step):
+        part = found[start : start + step]
         keys = [key for key, _ in part]
         places = {
             key: _chosen(files, asked.within)
