@@ -30,6 +30,8 @@ SCHEMA = pa.schema(
     ]
 )
 
+_FILE_ID = SCHEMA.get_field_index("file_id")
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -64,6 +66,8 @@ class FilesTable:
         self._table = table
         self._mutex = threading.Lock()
         self._snapshot = Snapshot(-1, {})
+        self._read: dict[int, tuple[Any, ...]] = {}
+        """`file_id` → the row as it was last read: what is the same need not be checked again."""
 
     def version(self) -> int:
         return int(self._table.version)
@@ -117,12 +121,17 @@ class FilesTable:
         version = self.version()
         rows = self._table.search().limit(None).to_arrow().select(SCHEMA.names)
         columns = [rows.column(name).to_pylist() for name in SCHEMA.names]
-        known = self._snapshot.by_id if self._snapshot.version >= 0 else {}
+        known, before = self._snapshot.by_id, self._read
         by_path: dict[str, FileRecord] = {}
+        self._read = {}
         for values in zip(*columns, strict=True):
-            record = _opened(FileRecord(*values))
-            old = known.get(record.file_id)
-            by_path[record.path] = old if old == record else record
+            file_id = values[_FILE_ID]
+            record = known.get(file_id)
+            if record is None or before.get(file_id) != values:
+                found = _opened(FileRecord(*values))
+                record = record if record == found else found
+            self._read[file_id] = values
+            by_path[record.path] = record
         return Snapshot(version, MappingProxyType(by_path))
 
 
