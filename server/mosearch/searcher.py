@@ -16,7 +16,7 @@ from mosearch.types import Filters, SearchResult
 LONGEST_QUERY = 20_000
 """In characters.  An encoder sees some hundred tokens; what is longer is no question but a file."""
 
-_CANDIDATES = 120
+_CANDIDATES = 100
 """By words, and as many by vectors, for a small page: reading them takes most of a question's time, and 200
 answer no better."""
 

@@ -31,11 +31,13 @@ _RECALL_AT = 50
 _SAMPLE_S = 0.05
 _MB = 1e6
 
-# Opens an index as an editor would and says what that took.
+# Opens an index as a server would and says what that took.
 _REOPEN = """
 import json, sys, time, psutil
 from pathlib import Path
 start = time.perf_counter()
+from mosearch import memory
+memory.keep_few_pools()
 from mosearch.engine import Engine
 from mosearch.errors import MosearchError
 from mosearch.settings import load_settings
