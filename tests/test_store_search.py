@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mosearch.store import ChunkTerms, Store
+from mosearch.store import ChunkTerms, Store, _matrix
+from mosearch.store._vectors import VectorTable
 from mosearch.text import digest
 from mosearch.types import Chunk, FileRecord, Filters, StoredChunk, SymbolKind
 
@@ -149,6 +151,29 @@ def test_what_this_process_wrote_is_not_read_back(store: Store, monkeypatch: pyt
     assert len(store.search_vectors(MODEL, EXIT, vectors[0], 30, ANY)) == 10
     monkeypatch.setattr("mosearch.store._matrix._read", None)
     store.add_vectors(MODEL, EXIT, digests[5:], vectors[5:])
+    assert sorted(bodies_of(store.search_vectors(MODEL, EXIT, vectors[0], 50, ANY))) == sorted(bodies)
+
+
+def test_what_is_read_while_it_is_written_counts_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = [f"body {i}" for i in range(30)]
+    put(store, "a.py", bodies)
+    digests, vectors = [digest(body) for body in bodies], unit(30)
+    store.add_vectors(MODEL, EXIT, digests[:10], vectors[:10])
+    read = _matrix._read
+    writing: list[threading.Thread] = []
+
+    def write_first(table: VectorTable, old: _matrix.Matrix | None) -> _matrix.Matrix:
+        before = table.rows()
+        writing.append(threading.Thread(target=store.add_vectors, args=(MODEL, EXIT, digests, vectors)))
+        writing[0].start()
+        while table.rows() == before:
+            time.sleep(0.01)
+        return read(table, old)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_matrix, "_read", write_first)
+        store.search_vectors(MODEL, EXIT, vectors[0], 5, ANY)
+    writing[0].join()
     assert sorted(bodies_of(store.search_vectors(MODEL, EXIT, vectors[0], 50, ANY))) == sorted(bodies)
 
 

@@ -107,7 +107,9 @@ class Matrices:
             known = self._known.get(name)
             if known is None or (known[0], table.version()) != (before, before + 1):
                 return
-            if len(known[1].rows) + len(rows) <= MOST_ROWS:
+            total = len(known[1].rows) + len(rows)
+            # What was read while these rows were written may hold them already.
+            if total <= MOST_ROWS and total == table.rows():
                 self._known[name] = before + 1, _joined([known[1], _packed(_numbers(digests), rows)])
                 self._make_room(name)
 
