@@ -145,12 +145,13 @@ class Connection:
         """Where a running host computes and what is wrong with it; both empty if none runs.  Starts none."""
         with self._watching:
             try:
-                if self._watcher is None:
+                watcher = self._watcher  # which `close` may take away at any moment
+                if watcher is None:
                     settings = self._settings
-                    self._watcher = encoder.connect(
+                    self._watcher = watcher = encoder.connect(
                         settings.model, device=settings.device, linger_seconds=0, start=False
                     )
-                status = self._watcher.status()
+                status = watcher.status()
             except EncoderError:
                 self._look_away()
                 return "", ""
