@@ -21,6 +21,7 @@ from mosearch.engine import Engine
 from mosearch.errors import CancelledError, EncoderError, HostError, QueryError, RootError, SettingsError
 from mosearch.settings import load_settings
 from mosearch.status import Status
+from mosearch.store import Store
 from mosearch.types import Depth, FileStat, Filters, SearchResult, SkippedFile, SkipReason
 
 
@@ -350,6 +351,22 @@ def test_status_counts_what_the_scan_leaves_out(root: Path, open_engine: Callabl
     (root / "huge.py").write_text("def small(x):\n    return x * 2\n")
     assert engine.update().files == report.files + 1
     assert dict(engine.status().skipped) == {"symbolic link": 1}
+
+
+def test_an_index_that_others_built_anew_is_followed(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine, other = open_engine(root), open_engine(root)
+    for number in range(5):  # so that the old tables have seen more writes than the new ones will
+        (root / f"new{number}.py").write_text(f"def new{number}():\n    return {number}\n")
+        engine.update()
+    Store.quarantine(engine.index_dir, other.store.vectors_dir, seen=engine.store.generation)
+    with open_engine(root) as third:
+        assert third.update().files == 9
+    (root / "new0.py").write_text("def entirely_different():\n    return None\n")
+    assert engine.update().files == 9
+    assert engine.search("entirely_different", 1).hits[0].path == "new0.py"
+    assert engine.search("new4", 1).hits[0].path == "new4.py"
 
 
 def test_an_unreadable_file_is_named_until_it_can_be_read(

@@ -381,6 +381,16 @@ def test_a_reader_notices_that_the_tables_were_set_aside(folder: Path) -> None:
             reader.files()
 
 
+def test_a_writer_can_tell_that_the_tables_were_built_anew(folder: Path) -> None:
+    with open_store(folder) as store:
+        put(store, "a.py", ["one"])
+        assert not store.is_set_aside()
+        Store.quarantine(folder / "index", folder / "vectors", seen=store.generation)
+        with open_store(folder) as other:
+            assert store.is_set_aside()
+            assert not other.is_set_aside()
+
+
 # Devices
 
 

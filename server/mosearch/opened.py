@@ -163,6 +163,12 @@ class Opened:
             self.store = home.open_store(index_dir, self._vectors_dir)
             self._documents.forget_chunks()
 
+    def _follow_others(self) -> None:
+        """Where another process has set damaged tables aside, open what is there now."""
+        if self.store.is_set_aside():
+            self.store = home.open_store(self.index_dir, self._vectors_dir)
+            self._coverage = None
+
     def _begin_anew(self, damaged: Store) -> None:
         """Set damaged tables aside, unless another thread or process has, and open what is there now."""
         with self._update_lock:

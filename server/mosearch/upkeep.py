@@ -168,6 +168,7 @@ class Upkeep(Opened):
         """The files of the store made those on disk."""
         limit = self.settings.max_file_bytes
         progress("scan", 0, 0)
+        self._follow_others()
         with self.store.writer_lock(timeout=lock_timeout):
             found = indexer.survey(self.root, self.store, limit, rules)
             if apart is None or len(found.changed) < _VERY_MANY_FILES:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mosearch.errors import StoreLockedError
 from mosearch.globs import matching
 from mosearch.store._failures import ATTEMPTS, retried, translated
-from mosearch.store._folders import folder_bytes, make_private, tables_folder
+from mosearch.store._folders import folder_bytes, generation, make_private, tables_folder
 from mosearch.store._locks import TIMEOUT, ProcessLock
 from mosearch.store._quarantine import quarantine
 from mosearch.store._shared import SharedVectors
@@ -99,6 +99,11 @@ class Store(SharedVectors):
     def generation(self) -> str:
         """Random name of these tables: changes when the index is built from nothing."""
         return self._tables.generation
+
+    def is_set_aside(self) -> bool:
+        """Whether others have built these tables anew meanwhile: open the index again, then."""
+        with translated("read the index", self.index_dir):
+            return generation(self.index_dir) not in (None, self.generation)
 
     def writer_lock(self, timeout: float = TIMEOUT) -> AbstractContextManager[None]:
         """Keeps other processes and threads from writing; the thread that holds it may nest it.
