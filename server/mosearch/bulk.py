@@ -13,10 +13,12 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import IO, Any
 
 from mosearch.errors import MosearchError
@@ -31,6 +33,10 @@ _BEAT_S = 0.1
 _NICENESS = 10
 _LAST_S = 10.0
 """After it was told to stop: a commit takes less."""
+_SILENCE_S = 60.0
+"""A process that says nothing for so long hangs: starting on a slow disk takes less."""
+_LINGER_S = 3.0
+"""An encoder host that only the work here needed is left to whoever began it, who goes on at once."""
 
 
 def update(root: Path, settings: Settings, progress: Progress, cancel: Cancel) -> None:
@@ -41,10 +47,9 @@ def update(root: Path, settings: Settings, progress: Progress, cancel: Cancel) -
     """
     try:
         with _process() as process:
+            lines = _listen(process)
             _begin(process, root, settings)
-            for line in process.stdout or ():
-                if cancel.is_set():
-                    break
+            for line in _until(cancel, lines):
                 stage, done, total = json.loads(line)
                 progress(stage, done, total)
     except (OSError, ValueError) as error:
@@ -69,15 +74,48 @@ def _process() -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        for stream in (process.stdin, process.stdout):
-            with suppress(OSError):
-                if stream is not None:
-                    stream.close()
+        with suppress(OSError):
+            if process.stdin is not None:
+                process.stdin.close()
         try:
             process.wait(_LAST_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _listen(process: subprocess.Popen[str]) -> SimpleQueue[str]:
+    """Gets each of its lines, and an empty one at the end.
+
+    Whoever reads a process that hangs waits for ever: a thread of its own does.
+    """
+    lines: SimpleQueue[str] = SimpleQueue()
+
+    def read() -> None:
+        assert process.stdout is not None
+        with process.stdout as stream:
+            for line in stream:
+                lines.put(line)
+        lines.put("")
+
+    threading.Thread(target=read, name="mosearch-bulk", daemon=True).start()
+    return lines
+
+
+def _until(cancel: Cancel, lines: SimpleQueue[str]) -> Iterator[str]:
+    """The lines up to the end, or until `cancel` is raised.  Raises TimeoutError when none comes."""
+    heard = time.monotonic()
+    while not cancel.is_set():
+        try:
+            line = lines.get(timeout=_BEAT_S)
+        except Empty:
+            if time.monotonic() - heard > _SILENCE_S:
+                raise TimeoutError(f"it gave no sign of life for {_SILENCE_S:g} s") from None
+            continue
+        if not line:
+            return
+        heard = time.monotonic()
+        yield line
 
 
 def _begin(process: subprocess.Popen[str], root: Path, settings: Settings) -> None:
@@ -101,7 +139,7 @@ def main() -> int:
     threading.Thread(target=_watch, args=(sys.stdin, cancel), name="mosearch-watch", daemon=True).start()
     beat = _Beat(cancel)
     try:
-        with Engine(Path(asked["root"]), Settings(**asked["settings"])) as engine:
+        with Engine(Path(asked["root"]), Settings(**asked["settings"]), _LINGER_S) as engine:
             engine.update(beat.note, cancel, depth=Depth.FIRST)
     except MosearchError as error:
         return error.exit_code

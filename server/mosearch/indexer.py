@@ -62,6 +62,12 @@ class Survey:
     left_out: Counter[str]
     """Reason → how many files are the same as before and were left out then."""
 
+    @property
+    def news(self) -> int:
+        """How many files are to be read, but for those that could not be read last time."""
+        records = (self.known.get(stat.path) for stat in self.changed)
+        return sum(record is None or record.skip_reason != SkipReason.UNREADABLE.value for record in records)
+
 
 def survey(
     root: Path, store: Store, max_file_bytes: int, rules: workspace.IgnoreRules | None = None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from mosearch import home, indexer, memory, workspace
 from mosearch.embedding import Embedder
-from mosearch.errors import CancelledError, EncoderError, StoreDamagedError
+from mosearch.errors import CancelledError, EncoderError, StoreDamagedError, StoreLockedError
 from mosearch.opened import Opened
 from mosearch.progress import Cancel, Either, Progress, When, no_progress
 from mosearch.settings import Settings
@@ -134,7 +134,7 @@ class Upkeep(Opened):
         self, progress: Progress, cancel: Cancel, depth: Depth, lock_timeout: float, apart: Apart | None
     ) -> IndexReport:
         self._look_for_model()
-        with self._update_lock:
+        with self._updating(lock_timeout):
             rules = workspace.IgnoreRules.load(self.root)
             done = self._reconciled(rules, progress, cancel, lock_timeout, apart)
         if done.changed:
@@ -157,6 +157,19 @@ class Upkeep(Opened):
             failed=dict(sorted(done.failed.items())),
         )
 
+    @contextmanager
+    def _updating(self, timeout: float) -> Iterator[None]:
+        """Keeps other threads from updating.  Raises `StoreLockedError` after `timeout` seconds."""
+        if not self._update_lock.acquire(timeout=timeout):
+            raise StoreLockedError(
+                f"The index of {self.root} is being brought up to date, which did not end within "
+                f"{timeout:g} s. Try again in a moment."
+            )
+        try:
+            yield
+        finally:
+            self._update_lock.release()
+
     def _reconciled(
         self,
         rules: workspace.IgnoreRules,
@@ -171,7 +184,7 @@ class Upkeep(Opened):
         self._follow_others()
         with self.store.writer_lock(timeout=lock_timeout):
             found = indexer.survey(self.root, self.store, limit, rules)
-            if apart is None or len(found.changed) < _VERY_MANY_FILES:
+            if apart is None or found.news < _VERY_MANY_FILES:
                 told = self.model.reads_language
                 done = indexer.reconcile(
                     self.root, self.store, found, limit, progress, cancel, digest_language=told
