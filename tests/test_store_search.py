@@ -546,6 +546,10 @@ def test_a_growing_index_may_pass_over_many_words_that_are_not_merged(store: Sto
         hits = store.search_text(["word"], BODY, 9000, ANY, is_growing=is_growing)
         return {hit.path for hit, _ in hits}
 
+    put(store, "c.py", [f"word {i}" for i in range(3001)])
+    assert found(is_growing=True) == {"c.py"}, "nothing is merged yet"
+    store.remove(["c.py"])
+    store.sweep()
     put(store, "a.py", [f"word {i}" for i in range(100)])
     store.optimize()
     put(store, "b.py", [f"word {i}" for i in range(100)])

@@ -139,6 +139,8 @@ class EncoderClient:
 
         def ask(link: Link) -> None:
             link.send(StatusQuestion())
+            if not link.is_readable(_SILENCE_SECONDS):
+                raise TimeoutError("the host did not say what it is doing")
             answer.append(_expect(link.receive(), HostStatus))
 
         self._with_restart(ask, None)

@@ -180,12 +180,13 @@ class ChunksTable:
     ) -> list[tuple[StoredChunk, float]]:
         """Live chunks of the files `within` by the boosted sum of each field's BM25, best first.
 
-        While the index `is_growing`, many rows that are not merged into the full-text index are passed over.
+        While the index `is_growing`, many rows that are not merged into the full-text index are passed over,
+        once some are.
         """
         directory = self.directory(snapshot)
         text = _clean(" ".join(terms))
         clauses = [_clause(text, name, boost) for name, boost in boosts.items() if boost > 0]
-        only_merged = is_growing and self.unindexed() > MANY_ROWS
+        only_merged = is_growing and MANY_ROWS < self.unindexed() < self.rows()
 
         def fetch(count: int) -> pa.Table:
             query = self._table.search(BooleanQuery(clauses), query_type="fts")
