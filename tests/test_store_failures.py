@@ -20,6 +20,7 @@ import pytest
 
 from mosearch.errors import StoreDamagedError, StoreError, StoreFullError, StoreLockedError
 from mosearch.store import ChunkTerms, Store
+from mosearch.store._failures import translated
 from mosearch.text import digest
 from mosearch.types import Chunk, FileRecord, Filters, StoredChunk, SymbolKind
 
@@ -425,3 +426,11 @@ def test_a_read_only_device_is_named_and_still_answers(device: Path) -> None:
         assert [c.chunk.text for c in store.chunks_of("a.py")] == ["one"]
     with open_store(device) as store:
         assert len(store.search_text(["one"], {"body": 1.0}, 5, Filters())) == 1
+
+
+@pytest.mark.parametrize("name", ["PanicException", "RustPanic"])
+def test_a_panic_in_rust_is_damage(tmp_path: Path, name: str) -> None:
+    """They cannot be imported: a corrupt index file brings them about, but not every time."""
+    panic = type(name, (BaseException,), {})
+    with pytest.raises(StoreDamagedError, match="built again"), translated("search the index", tmp_path):
+        raise panic("range start must not be greater than end")

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from mosearch.engine import Engine
+from mosearch.evaluation.live import digests
 from mosearch.evaluation.replay import Edit, History
 from mosearch.evaluation.session import Session
 from mosearch.evaluation.watching import MOST_CHUNKS, literally, private_folders, running_host, settle
@@ -106,7 +107,7 @@ def _day(history: History, plan: Plan, tell: Callable[[str], None]) -> Iterator[
                 yield _moment("", history.root, session, (number, missed))
         history.checkout(home)
         history.clean()
-        settle(session)
+        settle(session, {"chunks": sum(digests(history.root).values())})
         yield _moment("end, at the first commit", history.root, session, (plan.edits, missed))
     finally:
         session.close()

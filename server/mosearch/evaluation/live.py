@@ -172,7 +172,7 @@ def _checkout(session: Session, history: History, beside: History, changed_files
     figures: Figures = {"files that differ": differing}
     for name, commit in (("there", there), ("back", home)):
         beside.checkout(commit)
-        expected = _digests(beside.root)
+        expected = digests(beside.root)
         unseen, rows = _unseen(session, expected)
         start = time.monotonic()
         history.checkout(commit)
@@ -225,7 +225,7 @@ def _unseen(session: Session, texts: Mapping[str, int]) -> tuple[int, int]:
         return len(texts) - len(known), engine.store.stats().vectors.get((fingerprint[:16], exit), 0)
 
 
-def _digests(root: Path) -> Mapping[str, int]:
+def digests(root: Path) -> Mapping[str, int]:
     """Digest → how many chunks have it, of all that a scan finds, without any index."""
     found: dict[str, int] = defaultdict(int)
     for stat in workspace.scan(workspace.resolve_root(root)).files:

@@ -24,6 +24,9 @@ else:
     _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
     _NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_HANDLES = frozenset({errno.EMFILE, errno.ENFILE})
+_PANICS = frozenset({"PanicException", "RustPanic"})
+"""What a panic in Rust arrives as, the latter from work that goes on in the background.  They cannot
+be imported, and the first is no Exception."""
 _CONFLICT = re.compile(r"commit conflict|concurrent", re.IGNORECASE)
 
 ATTEMPTS = 3
@@ -42,8 +45,7 @@ def translated(action: str, folder: Path) -> Iterator[None]:
     except (RuntimeError, ValueError, OSError, LookupError, TypeError) as error:
         raise _ours(error, action, folder) from error
     except BaseException as error:
-        # A panic in Rust arrives as `PanicException`, which is no Exception and cannot be imported.
-        if type(error).__name__ != "PanicException":
+        if type(error).__name__ not in _PANICS:
             raise
         raise _ours(error, action, folder) from error
 
