@@ -19,6 +19,7 @@ from mosearch import encoder, ranking, workspace
 from mosearch.connection import Connection
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError, EncoderError, HostError, QueryError, RootError, SettingsError
+from mosearch.resident.requests import result_json
 from mosearch.settings import load_settings
 from mosearch.status import Status
 from mosearch.store import Store
@@ -157,6 +158,22 @@ def test_a_long_function_is_like_what_one_of_its_parts_is_like(
     assert place.chunk.parts > 1
     assert "omega" not in place.chunk.text
     assert engine.similar(place, True, 1).hits[0].path == "late.py"
+
+
+def test_an_answer_names_the_definition_and_the_part_of_it(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    steps = "".join(f"    total_{n} = mixture({n}, total_{n - 1})\n" for n in range(1, 60))
+    (root / "brew.py").write_text(f"LIMIT = 1\n\ndef brew(total_0):\n{steps}    return quench(total_59)\n")
+    engine = open_engine(root)
+    engine.update()
+    answer = result_json(engine.search("quench", 5), engine.report())
+    (hit,) = [hit for hit in answer["hits"] if hit["symbol"] == "brew"]
+    assert (hit["start_line"], hit["end_line"]) == (3, 63)
+    assert 3 < hit["part"]["start_line"] < hit["part"]["end_line"] == 63
+    others = [hit for hit in answer["hits"] if hit["symbol"] != "brew"]
+    assert others
+    assert all("part" not in hit for hit in others)
 
 
 def test_nothing_similar_is_an_answer(

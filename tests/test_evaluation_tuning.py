@@ -13,7 +13,7 @@ from mosearch.evaluation.judging import Target
 from mosearch.evaluation.tuning import GRID, NEUTRAL, Compiled, Judged, Tuner, changes
 from mosearch.ranking import Candidate, Weights
 from mosearch.text import digest
-from mosearch.types import Chunk, StoredChunk, SymbolKind
+from mosearch.types import Chunk, Span, StoredChunk, SymbolKind
 
 
 def _stored(number: int, path: str, symbol: str) -> StoredChunk:
@@ -60,7 +60,9 @@ def test_the_fast_way_to_a_score_is_the_products_way() -> None:
                 stored,
                 file_id=int(stored.path[1]),
                 chunk=replace(
-                    stored.chunk, parts=random_.choice([1, 2]), digest=random_.choice("abcdefgh") * 32
+                    stored.chunk,
+                    whole=random_.choice([None, Span(1, 9, 0, 0)]),
+                    digest=random_.choice("abcdefgh") * 32,
                 ),
             )
             for stored in (

@@ -201,6 +201,25 @@ def test_ranges_are_exact_in_every_encoding(
         assert symbol["location"]["range"] == span
 
 
+def test_a_part_of_a_long_function_answers_for_all_of_it(client: Client, work: Path) -> None:
+    steps = "".join(f"    total_{n} = mixture({n}, total_{n - 1})\n" for n in range(1, 60))
+    text = f"LIMIT = 1\n\n\ndef brew(total_0):\n{steps}    return quench_embers(total_59)\n"
+    client.open(work / "brew.py", text)
+
+    def found() -> Any:
+        hits = client.ask("mosearch/search", {"query": "quench embers"})["hits"]
+        return hits and hits[0]["symbol"] == "brew" and hits[0]
+
+    hit = client.until(found)
+    last = text.count("\n") - 1
+    assert hit["location"]["range"]["start"] == {"line": 3, "character": 0}
+    assert hit["location"]["range"]["end"]["line"] == hit["part"]["end"]["line"] == last
+    assert 3 < hit["part"]["start"]["line"] < last
+    assert "quench_embers" in text.split("\n", hit["part"]["start"]["line"])[-1]
+    (symbol, *_) = client.ask("workspace/symbol", {"query": "quench embers"})
+    assert symbol["location"]["range"] == hit["location"]["range"]
+
+
 def test_indexing_can_be_cancelled_and_goes_on(tmp_path: Path, server_environment: dict[str, str]) -> None:
     for number in range(40):
         functions = [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lsprotocol import types as lsp
 
 from mosearch import parsing
-from mosearch.lsp.ranges import span
+from mosearch.lsp.ranges import to_range
 from mosearch.lsp.text import Document, index_of, newlines_before, position_at, split_lines, units_of
 
 ENCODINGS = ["utf-8", "utf-16", "utf-32"]
@@ -113,7 +113,7 @@ def test_a_chunk_is_where_its_bytes_are(pieces: list[str], encoding: str) -> Non
     text = "".join(pieces)
     data = text.encode()
     for chunk in parsing.parse(data, "python", "x.py").chunks:
-        found = span(data, chunk, encoding)
+        found = to_range(data, chunk.span, encoding)
         document = Document("file:///x", text, 1, encoding)
         document.edit(found, "")
         assert document.source.encode() == data[: chunk.start_byte] + data[chunk.end_byte :]
@@ -123,6 +123,6 @@ def test_a_chunk_of_another_text_is_given_by_its_lines() -> None:
     data = b"def f():\n    return 1\n"
     (chunk,) = parsing.parse(data, "python", "x.py").chunks
     lines = lsp.Range(lsp.Position(0, 0), lsp.Position(2, 0))
-    assert span(b"\n\n" + data, chunk, "utf-8") == lines
-    assert span(b"", chunk, "utf-8") == lines
-    assert span(None, chunk, "utf-8") == lines
+    assert to_range(b"\n\n" + data, chunk.span, "utf-8") == lines
+    assert to_range(b"", chunk.span, "utf-8") == lines
+    assert to_range(None, chunk.span, "utf-8") == lines

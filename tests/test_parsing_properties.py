@@ -74,6 +74,13 @@ def check(source: bytes, name: str) -> ParsedFile:
         if chunk.kind in FUNCTIONS and chunk.parts == 1 and size <= PART_BYTES:
             assert chunk.text == source[chunk.start_byte : chunk.end_byte].decode(errors="replace")
         covered.update(range(chunk.start_line, chunk.end_line + 1))
+        if chunk.whole is not None:
+            first, last, first_line, last_line = chunk.whole
+            assert first <= chunk.start_byte < chunk.end_byte <= last
+            assert first_line <= chunk.start_line <= chunk.end_line <= last_line
+        assert chunk.parts == 1 or chunk.whole is not None
+    wholes = Counter((c.container, c.symbol, c.kind, c.whole, c.parts) for c in parsed.chunks if c.parts > 1)
+    assert all(count == key[-1] for key, count in wholes.items()), "each whole has its parts, no other's"
     _check_left_out(source, parsed, name, covered)
     symbols = Counter((c.container, c.symbol, c.kind, c.signature, c.parts) for c in parsed.chunks)
     assert all(count % key[-1] == 0 for key, count in symbols.items())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mosearch.parsing import LANGUAGES, chunk_at, definitions, language_of, parse
-from mosearch.types import Chunk, ParsedFile, SymbolKind
+from mosearch.types import Chunk, ParsedFile, Span, SymbolKind
 
 SAMPLES = Path(__file__).with_name("parsing_samples")
 NAMES = sorted(path.name.removesuffix(".txt") for path in SAMPLES.glob("pool.*"))
@@ -157,6 +157,9 @@ def test_long_bodies_become_parts_that_begin_at_statements() -> None:
         assert part.context == "def long(x)"
         assert part.text.startswith("    value_")
         assert part.text == source[part.start_byte : part.end_byte].decode()
+    head, end = source.index(b"def long"), len(source) - 1
+    whole = Span(head, end, source.count(b"\n", 0, head), source.count(b"\n", 0, end))
+    assert {part.symbol_span for part in parts} == {whole}
     assert all(later.start_line == earlier.end_line + 1 for earlier, later in itertools.pairwise(parts))
 
 

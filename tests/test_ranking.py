@@ -15,7 +15,7 @@ from mosearch.ranking.systems import HERE, is_foreign
 from mosearch.ranking.terms import Kin, akin, fold
 from mosearch.ranking.traits import traits
 from mosearch.text import digest, split_identifier
-from mosearch.types import Chunk, StoredChunk, SymbolKind
+from mosearch.types import Chunk, Span, StoredChunk, SymbolKind
 
 
 def _stored(
@@ -30,6 +30,7 @@ def _stored(
     container: str = "",
     part: int = 0,
     parts: int = 1,
+    whole: Span | None = None,
 ) -> StoredChunk:
     text = text or f"def {symbol}(): {start}"
     chunk = Chunk(
@@ -48,6 +49,7 @@ def _stored(
         digest=digest(text),
         part=part,
         parts=parts,
+        whole=whole,
     )
     return StoredChunk(path, file_id, chunk)
 
@@ -344,7 +346,10 @@ def test_declarations_in_headers_are_told_from_functions() -> None:
 
 
 def test_parts_of_one_symbol_and_copies_of_one_text_are_folded() -> None:
-    parts = [Candidate(_stored("long", start=i, part=i, parts=3), 1.0 - i / 10) for i in range(3)]
+    whole = Span(0, 90, 0, 9)
+    parts = [
+        Candidate(_stored("long", start=i, part=i, parts=3, whole=whole), 1.0 - i / 10) for i in range(3)
+    ]
     copies = [
         Candidate(_stored("same", text="def same(): pass", file_id=i + 5, path=f"{i}.py"), 0.5)
         for i in range(3)
@@ -358,6 +363,13 @@ def test_parts_of_one_symbol_and_copies_of_one_text_are_folded() -> None:
 def test_overloads_are_not_folded() -> None:
     overloads = [Candidate(_stored("add", start=i), 1.0) for i in range(3)]
     assert len(ranking.select(overloads, 10, 0.5)) == 3
+    long = [
+        Candidate(
+            _stored("add", start=i, part=i % 2, parts=2, whole=Span(i // 2 * 50, i // 2 * 50 + 9, 0, 9)), 1.0
+        )
+        for i in range(6)
+    ]
+    assert len(ranking.select(long, 10, 0.5)) == 3
 
 
 def test_one_file_does_not_fill_the_page() -> None:

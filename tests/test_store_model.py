@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from mosearch.store import ChunkTerms, Store
 from mosearch.text import digest
-from mosearch.types import Chunk, FileRecord, Filters, StoredChunk, SymbolKind
+from mosearch.types import Chunk, FileRecord, Filters, Span, StoredChunk, SymbolKind
 
 MODEL, EXIT, DIM = "feedface" * 8, 1, 8
 WORDS = ("alpha", "beta", "gamma's", 'del"ta', "Ünï")
@@ -52,6 +52,7 @@ def new_version(path: str, texts: list[str]) -> Version:
             digest=digest(text),
             part=place,
             parts=len(texts),
+            whole=Span(0, len(texts), 0, len(texts)) if len(texts) > 1 else None,
         )
         for place, text in enumerate(texts)
     ]

@@ -83,21 +83,21 @@ def other_parts(place: StoredChunk, store: Store) -> list[StoredChunk]:
     """
     if place.chunk.parts == 1:
         return []
-    runs: list[list[StoredChunk]] = []
-    for each in store.chunks_of(place.path):  # by where they start, so overloads follow one another
-        if _name(each) == _name(place) and each.chunk.parts == place.chunk.parts:
-            if each.chunk.part == 0 or not runs:
-                runs.append([])
-            runs[-1].append(each)
-    own = [run for run in runs if any(each.chunk.digest == place.chunk.digest for each in run)]
-    return [each for run in own[:1] for each in run if each.chunk.part != place.chunk.part]
+    namesakes = [each for each in store.chunks_of(place.path) if _name(each) == _name(place)]
+    # Not by where it lies: an editor may show it on other lines.
+    own = next((each.chunk.whole for each in namesakes if each.chunk.digest == place.chunk.digest), None)
+    return [
+        each
+        for each in namesakes
+        if own is not None and each.chunk.whole == own and each.chunk.part != place.chunk.part
+    ]
 
 
 def overlap(one: StoredChunk, other: StoredChunk) -> bool:
     """Whether they share lines, or are parts of one symbol."""
     if one.path != other.path:
         return False
-    if one.chunk.parts > 1 and other.chunk.parts > 1 and _name(one) == _name(other):
+    if one.chunk.whole is not None and (_name(one), one.chunk.whole) == (_name(other), other.chunk.whole):
         return True
     return one.chunk.start_line <= other.chunk.end_line and other.chunk.start_line <= one.chunk.end_line
 

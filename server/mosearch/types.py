@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 TextKind = Literal["code", "query"]
 
@@ -86,6 +86,15 @@ class SkippedFile:
     detail: str = ""
 
 
+class Span(NamedTuple):
+    """A place in a UTF-8 file: bytes from `start_byte` (inclusive) to `end_byte` (exclusive)."""
+
+    start_byte: int
+    end_byte: int
+    start_line: int
+    end_line: int
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """The unit of retrieval: one function, class header, module remainder, section or window.
@@ -93,8 +102,8 @@ class Chunk:
     The span runs from `start_byte` (inclusive) to `end_byte` (exclusive) of the UTF-8 file.  For a
     function, a section or a window, `text` is that span; a class and a module's remainder span the
     whole, but their text holds only what is not in chunks of its own, with members shown by their
-    signatures.  A long body yields several chunks that share `symbol` and `container` and count up
-    in `part`.
+    signatures.  A long body yields several chunks that share `symbol`, `container` and `whole` and
+    count up in `part`.
     """
 
     symbol: str
@@ -118,6 +127,18 @@ class Chunk:
     `mosearch.text.digest`."""
     part: int = 0
     parts: int = 1
+    whole: Span | None = None
+    """Where all parts together lie; None for a chunk that is no part."""
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start_byte, self.end_byte, self.start_line, self.end_line)
+
+    @property
+    def symbol_span(self) -> Span:
+        """The whole definition of which this is a part.  Code without a name is not held together by
+        anything: there it is the part alone."""
+        return self.whole if self.whole is not None and self.symbol else self.span
 
     @property
     def encoder_text(self) -> str:
@@ -228,8 +249,18 @@ class Hit:
 
     @property
     def preview(self) -> str:
-        """The first lines of the chunk's text, as written."""
+        """The first lines of the text that answered, as written."""
         return "\n".join(self.chunk.text.splitlines()[:PREVIEW_LINES])
+
+    @property
+    def span(self) -> Span:
+        """The whole definition that answers."""
+        return self.chunk.symbol_span
+
+    @property
+    def part(self) -> Span | None:
+        """The part of a long definition that answers; None where it is all of it."""
+        return self.chunk.span if self.chunk.span != self.span else None
 
 
 @dataclass(frozen=True, slots=True)

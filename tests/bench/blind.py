@@ -106,7 +106,7 @@ def _ours(root: Path, queries: list[str], deep: bool) -> list[list[_Hit]]:
         engine.update(depth=Depth.DEEP if deep else Depth.INDEX)
         return [
             [
-                (hit.path, hit.chunk.start_line + 1, hit.chunk.end_line + 1)
+                (hit.path, hit.span.start_line + 1, hit.span.end_line + 1)
                 for hit in engine.search(query, _HITS).hits
             ]
             for query in queries

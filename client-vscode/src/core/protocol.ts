@@ -12,7 +12,10 @@ export interface Range {
 
 /** One answer: a function, class, section or window of lines. */
 export interface Hit {
+  /** The whole definition. */
   location: { uri: string; range: Range };
+  /** Of a long definition the part that answers. */
+  part?: Range;
   /** Empty for module code and windows of lines. */
   symbol: string;
   /** A `SymbolKind` of LSP, from 1. */
@@ -26,7 +29,7 @@ export interface Hit {
   score: number;
   /** The exit whose vectors scored the hit last; null when only its words were compared. */
   exit: number | null;
-  /** The first lines of the code, as written. */
+  /** The first lines of what answers, as written. */
   preview: string;
 }
 

@@ -12,7 +12,7 @@ import {
   type Uri,
 } from "vscode";
 import type { Hit } from "../core/protocol.js";
-import { linesOf, rangeOf, uriOf } from "../ui/places.js";
+import { answerOf, uriOf } from "../ui/places.js";
 
 interface View {
   uri: Uri;
@@ -83,8 +83,8 @@ export class Preview {
         viewColumn: this.before?.column ?? ViewColumn.Active,
       });
       if (this.wanted !== hit) return;
-      const range = linesOf(hit);
-      const { start } = rangeOf(hit);
+      const range = answerOf(hit);
+      const { start } = range;
       for (const other of window.visibleTextEditors) other.setDecorations(highlight, []);
       editor.setDecorations(highlight, [range]);
       // The picker covers the upper half.

@@ -17,7 +17,7 @@ import {
 import { messageOf } from "../core/errors.js";
 import { byFile, hitKey, lines, scoreText } from "../core/hits.js";
 import type { Hit, SimilarAnswer } from "../core/protocol.js";
-import { folderName, rangeOf, uriOf } from "../ui/places.js";
+import { answerOf, folderName, uriOf } from "../ui/places.js";
 import { kindIcon, kindName } from "../ui/kinds.js";
 
 /** An answer, as far as it is listed. */
@@ -149,7 +149,7 @@ function hitItem(hit: Hit, isSimilar: boolean): TreeItem {
   item.accessibilityInformation = {
     label: l10n.t("{0} {1}, line {2}, {3}", kindName(hit.kind), name, first, scoreText(hit.score)),
   };
-  const { start } = rangeOf(hit);
+  const { start } = answerOf(hit);
   item.command = {
     command: "vscode.open",
     title: l10n.t("Open"),

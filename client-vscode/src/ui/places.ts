@@ -25,9 +25,14 @@ export function withoutNextLine(range: Range): Range {
   return wholeLines ? new Range(range.start, new Position(range.end.line - 1, Number.MAX_SAFE_INTEGER)) : range;
 }
 
-/** Opens a hit with the cursor at its start. */
+/** What answers: of a long definition a part. */
+export function answerOf(hit: Hit): Range {
+  return hit.part === undefined ? linesOf(hit) : withoutNextLine(toRange(hit.part));
+}
+
+/** Opens a hit with the cursor at the start of what answers. */
 export async function openHit(hit: Hit, toSide: boolean): Promise<TextEditor> {
-  const { start } = rangeOf(hit);
+  const { start } = answerOf(hit);
   return await window.showTextDocument(uriOf(hit), {
     selection: new Range(start, start),
     viewColumn: toSide ? ViewColumn.Beside : ViewColumn.Active,

@@ -74,17 +74,19 @@ def print_answer(root: Path, answer: Mapping[str, Any]) -> None:
 
 def _print_hit(console: Console, root: Path, number: int, hit: Mapping[str, Any]) -> None:
     place = f"{hit['path']}:{hit['start_line']}"
+    shown = hit.get("part", hit)
     head = Text.assemble((f"{number:>2}  ", "dim"))
     head.append(printable(place), style=f"bold cyan link {(root / hit['path']).as_uri()}")
     head.append(f"  {printable(qualified(hit))}", style="bold")
-    head.append(f"  {hit['kind']} · {hit['score']:.3f}", style="dim")
+    lines = f" · lines {shown['start_line']}-{shown['end_line']}" if "part" in hit else ""
+    head.append(f"  {hit['kind']} · {hit['score']:.3f}{lines}", style="dim")
     console.print(head)
-    lines = textwrap.dedent("\n".join(map(printable, hit["preview"].splitlines()[:_SHOWN_LINES])))
+    code = textwrap.dedent("\n".join(map(printable, hit["preview"].splitlines()[:_SHOWN_LINES])))
     syntax = Syntax(
-        lines,
+        code,
         hit["language"],
         line_numbers=True,
-        start_line=hit["start_line"],
+        start_line=shown["start_line"],
         theme="ansi_dark",
         background_color="default",
         word_wrap=False,

@@ -18,7 +18,7 @@ from mosearch.errors import UsageError
 from mosearch.evaluation.judging import Target
 from mosearch.ranking import parse_query
 from mosearch.ranking.traits import traits
-from mosearch.types import Chunk, SymbolKind
+from mosearch.types import Chunk, Span, SymbolKind
 
 _MOST_FILES = 8
 _MOST_FUNCTIONS = 12
@@ -86,25 +86,29 @@ def question_of(subject: str) -> str:
 
 
 def changed_chunks(chunks: Sequence[Chunk], hunks: Sequence[tuple[int, int]]) -> list[Chunk]:
-    """The innermost functions that hunks touch; a hunk is (first line, lines), 1-based, of the old file.
+    """The innermost functions that hunks touch, of long ones the first part.
 
-    A hunk without lines inserts after its first line, and touches what goes on there.
+    A hunk is (first line, lines), 1-based, of the old file.  One without lines inserts after its first line,
+    and touches what goes on there.
     """
-    functions = [chunk for chunk in chunks if chunk.kind in _FUNCTIONS]
-    touched: dict[int, Chunk] = {}
+    functions: dict[Span, Chunk] = {}
+    for chunk in chunks:
+        if chunk.kind in _FUNCTIONS:
+            functions.setdefault(chunk.symbol_span, chunk)
+    touched: dict[Span, Chunk] = {}
     for first, lines in hunks:
         start, end = first - 1, first - 1 + max(lines - 1, 0)
         if not lines:
-            over = [each for each in functions if each.start_line <= start < each.end_line]
+            over = [span for span in functions if span.start_line <= start < span.end_line]
         else:
-            over = [each for each in functions if each.start_line <= end and start <= each.end_line]
-        for each in over:
-            if not any(other is not each and _inside(other, each) for other in over):
-                touched[each.start_byte] = each
+            over = [span for span in functions if span.start_line <= end and start <= span.end_line]
+        for span in over:
+            if not any(other != span and _inside(other, span) for other in over):
+                touched[span] = functions[span]
     return list(touched.values())
 
 
-def _inside(inner: Chunk, outer: Chunk) -> bool:
+def _inside(inner: Span, outer: Span) -> bool:
     return outer.start_byte <= inner.start_byte and inner.end_byte <= outer.end_byte
 
 
@@ -136,7 +140,7 @@ def _changed_in(repository: Path, commit: str, path: str) -> Iterator[Target]:
     hunks = [(int(first), int(lines or "1")) for first, lines in _HUNK.findall(diff)]
     for chunk in changed_chunks(parsing.parse(source, language, path).chunks, hunks):
         if not traits(path, chunk) & {"test", "example", "vendored"}:
-            yield Target(path, chunk.start_line + 1, chunk.end_line + 1)
+            yield Target(path, chunk.symbol_span.start_line + 1, chunk.symbol_span.end_line + 1)
 
 
 def _git(folder: Path, *arguments: str) -> str:

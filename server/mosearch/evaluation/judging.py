@@ -34,8 +34,9 @@ class Place:
 
     @classmethod
     def of(cls, root: str, path: str, chunk: Chunk) -> Place:
-        """`path` is relative to the folder `root` of the checkout."""
-        return cls(f"{root}/{path}" if root else path, chunk.start_line + 1, chunk.end_line + 1)
+        """The whole definition; `path` is relative to the folder `root` of the checkout."""
+        span = chunk.symbol_span
+        return cls(f"{root}/{path}" if root else path, span.start_line + 1, span.end_line + 1)
 
 
 def ndcg(results: Sequence[Place], targets: Sequence[Target]) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 
 from mosearch.evaluation.judging import DEPTH, Place, Target, gain_of_ranks, ndcg, rank_of
 from mosearch.ranking import Pool, Weights, rank, select
+from mosearch.ranking.candidate import symbol_of
 from mosearch.ranking.scoring import scores
 
 # So many of the best candidates can reach a page of ten, however many of them share a file.
@@ -86,11 +87,7 @@ class Compiled:
 
         chunks = judged.pool.chunks
         self._copies = [number(stored.chunk.digest) for stored in chunks]
-        self._symbols = [
-            number((stored.file_id, stored.chunk.container, stored.chunk.symbol, stored.chunk.parts))
-            for stored in chunks
-        ]
-        self._in_parts = [stored.chunk.parts > 1 for stored in chunks]
+        self._symbols = [number(symbol_of(stored)) for stored in chunks]
         self._files = judged.pool.files.tolist()
         places = [Place.of(judged.root, stored.path, stored.chunk) for stored in chunks]
         self._answers = [
@@ -109,7 +106,7 @@ class Compiled:
         decayed: list[tuple[float, int]] = []
         for index in order:
             copy, symbol, file = self._copies[index], self._symbols[index], self._files[index]
-            if copy in copies or (self._in_parts[index] and symbol in symbols):
+            if copy in copies or symbol in symbols:
                 continue
             copies.add(copy)
             symbols.add(symbol)

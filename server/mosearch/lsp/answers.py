@@ -97,7 +97,7 @@ def similar(asker: Asker, params: object) -> dict[str, Any]:
             cancel=asker.cancel,
         )
 
-    origin = asker.ranges().location(folder.root, relative, place.chunk)
+    origin = asker.ranges().location(folder.root, relative, place.chunk.symbol_span)
     answer = _in_all(asker, engines, ask, request.limit, troubles)
     return answer | {"origin": wire.location_to_json(origin)}
 
@@ -134,12 +134,17 @@ def symbols(asker: Asker, params: Mapping[str, str]) -> list[lsp.WorkspaceSymbol
     return [_symbol(ranges, root, hit) for root, hit in rest[: _SYMBOL_LIMIT - len(sent)]]
 
 
+def _hit(ranges: Ranges, root: Path, hit: Hit) -> dict[str, Any]:
+    part = ranges.location(root, hit.path, hit.part).range if hit.part is not None else None
+    return wire.hit_to_json(ranges.location(root, hit.path, hit.span), part, hit)
+
+
 def _symbol(ranges: Ranges, root: Path, hit: Hit) -> lsp.WorkspaceSymbol:
-    return wire.hit_to_symbol(ranges.location(root, hit.path, hit.chunk), hit)
+    return wire.hit_to_symbol(ranges.location(root, hit.path, hit.span), hit)
 
 
 def _identity(root: Path, hit: Hit) -> tuple[Path, str, int, int]:
-    return (root, hit.path, hit.chunk.start_byte, hit.chunk.end_byte)
+    return (root, hit.path, hit.span.start_byte, hit.span.end_byte)
 
 
 def _engines(folders: Folders) -> tuple[list[tuple[Path, Engine]], list[str]]:
@@ -195,9 +200,7 @@ def _merge(
     timing = {"total": sum(result.timing_ms["total"] for _, result in found)}
     warnings = troubles + [result.warning for _, result in found if result.warning]
     answer: dict[str, Any] = {
-        "hits": [
-            wire.hit_to_json(ranges.location(root, hit.path, hit.chunk), hit) for root, hit in hits[:limit]
-        ],
+        "hits": [_hit(ranges, root, hit) for root, hit in hits[:limit]],
         "timing_ms": dict(found[0][1].timing_ms) if len(found) == 1 else timing,
     }
     if warnings:

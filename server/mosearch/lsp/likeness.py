@@ -64,7 +64,7 @@ def likenesses(
         alike = (hit for hit in hits if hit.score >= duplicate and hit.chunk.kind in _FUNCTIONS)
         twin = next(alike, None)
         if count or twin is not None:
-            place = ranges.location(root, twin.path, twin.chunk) if twin is not None else None
+            place = ranges.location(root, twin.path, twin.span) if twin is not None else None
             yield Likeness(head(chunk), count, twin, place)
 
 
@@ -146,7 +146,7 @@ class Watch:
         found = []
 
         def head(chunk: Chunk) -> lsp.Range:
-            start = ranges.location(folder.root, path, chunk).range.start
+            start = ranges.location(folder.root, path, chunk.symbol_span).range.start
             return lsp.Range(start, lsp.Position(start.line, document.width(start.line)))
 
         ranges = self._ranges()

@@ -90,9 +90,10 @@ def read_similar(params: object, settings: Settings) -> SimilarRequest:
     return SimilarRequest(uri, first, last, is_range, limit, _filters(values), rerank, everything)
 
 
-def hit_to_json(location: lsp.Location, hit: Hit) -> dict[str, Any]:
+def hit_to_json(location: lsp.Location, part: lsp.Range | None, hit: Hit) -> dict[str, Any]:
+    """`part` is the part that answers, where that is not all of the definition."""
     chunk = hit.chunk
-    return {
+    found: dict[str, Any] = {
         "location": location_to_json(location),
         "symbol": chunk.symbol,
         "kind": int(chunk.kind),
@@ -103,16 +104,17 @@ def hit_to_json(location: lsp.Location, hit: Hit) -> dict[str, Any]:
         "exit": hit.exit,
         "preview": hit.preview,
     }
+    return found if part is None else found | {"part": _range_to_json(part)}
 
 
 def location_to_json(location: lsp.Location) -> dict[str, Any]:
-    span = location.range
+    return {"uri": location.uri, "range": _range_to_json(location.range)}
+
+
+def _range_to_json(span: lsp.Range) -> dict[str, Any]:
     return {
-        "uri": location.uri,
-        "range": {
-            "start": {"line": span.start.line, "character": span.start.character},
-            "end": {"line": span.end.line, "character": span.end.character},
-        },
+        "start": {"line": span.start.line, "character": span.start.character},
+        "end": {"line": span.end.line, "character": span.end.character},
     }
 
 

@@ -16,7 +16,7 @@ from mosearch.parsing.markdown import sections
 from mosearch.parsing.splitting import PART_BYTES, Piece, char_boundary, piece, split
 from mosearch.parsing.worth import Preamble, is_data
 from mosearch.text import digest
-from mosearch.types import Chunk, ParsedFile, SymbolKind
+from mosearch.types import Chunk, ParsedFile, Span, SymbolKind
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -157,22 +157,23 @@ class _Builder:
         return names.decode(b" ".join(kept))
 
     def _chunks(self, each: Definition, pieces: list[Piece], signature: str) -> Iterator[Chunk]:
-        parts = self._worthy(each, split(self._source, pieces, each.head)) if pieces else []
+        if not pieces:
+            return
+        found = split(self._source, pieces, each.head)
+        whole = self._span(found[0][0].span_start, found[-1][-1].span_end)
+        parts = self._worthy(each, found)
         container = ".".join(each.path)
         for number, part in enumerate(parts):
             text = "\n".join(names.decode(self._source[p.start : p.end]) for p in part if not p.silent)
             declares = number == 0 and any(p.start <= each.head < p.end for p in part)
             context = ": ".join(filter(None, [container, "" if declares else signature]))
-            start, end = part[0].span_start, part[-1].span_end
+            span = self._span(part[0].span_start, part[-1].span_end)
             yield Chunk(
                 symbol=each.name,
                 container=container,
                 kind=each.kind if each is not self._root else SymbolKind.MODULE,
                 language=self._language,
-                start_byte=start,
-                end_byte=end,
-                start_line=self._line(start),
-                end_line=self._line(end - 1),
+                **span._asdict(),
                 signature=signature,
                 docstring=each.docstring if number == 0 else "",
                 text=text,
@@ -180,6 +181,7 @@ class _Builder:
                 digest=digest(f"{context}\n{text}" if context else text),
                 part=number,
                 parts=len(parts),
+                whole=whole if whole != span else None,
             )
 
     def _worthy(self, each: Definition, parts: list[list[Piece]]) -> list[list[Piece]]:
@@ -193,6 +195,9 @@ class _Builder:
             for number, part in enumerate(parts)
             if number == 0 or not is_data(b"\n".join(self._source[p.start : p.end] for p in part))
         ]
+
+    def _span(self, start: int, end: int) -> Span:
+        return Span(start, end, self._line(start), self._line(end - 1))
 
     def _line(self, offset: int) -> int:
         return bisect_left(self._newlines, offset)

@@ -24,6 +24,13 @@ class Candidate:
         return key(self.stored)
 
 
+def symbol_of(stored: StoredChunk) -> tuple[int, str, str, int]:
+    """The same for the parts of one symbol, also of overloads no other's; and for the parts of code without a
+    name."""
+    chunk = stored.chunk
+    return (stored.file_id, chunk.container, chunk.symbol, (chunk.whole or chunk.span).start_byte)
+
+
 def key(stored: StoredChunk) -> tuple[int, int, int]:
     """What no other chunk of an index has."""
     return (stored.file_id, stored.chunk.start_byte, stored.chunk.part)

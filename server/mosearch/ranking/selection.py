@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from mosearch.ranking.candidate import Candidate
+from mosearch.ranking.candidate import Candidate, symbol_of
 
 
 def select(candidates: Sequence[Candidate], limit: int, file_decay: float) -> list[Candidate]:
@@ -34,13 +34,10 @@ def _first_of_each(candidates: Sequence[Candidate], *, fold_copies: bool) -> lis
     digests: set[str] = set()
     kept = []
     for candidate in candidates:
-        chunk = candidate.stored.chunk
-        # Parts of one symbol follow one another; overloads are told apart by where the symbol starts,
-        # which parts do not know, so only chunks of a split body are folded by name.
-        symbol = (candidate.stored.file_id, chunk.container, chunk.symbol, chunk.parts)
-        if (fold_copies and chunk.digest in digests) or (chunk.parts > 1 and symbol in symbols):
+        digest, symbol = candidate.stored.chunk.digest, symbol_of(candidate.stored)
+        if (fold_copies and digest in digests) or symbol in symbols:
             continue
-        digests.add(chunk.digest)
+        digests.add(digest)
         symbols.add(symbol)
         kept.append(candidate)
     return kept

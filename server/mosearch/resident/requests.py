@@ -111,11 +111,12 @@ def report_json(report: IndexReport) -> Answer:
 
 
 def _hit_json(hit: Hit) -> Answer:
+    """Lines count from 1; `part` is there only where a part of a long definition answers."""
     chunk = hit.chunk
-    return {
+    found = {
         "path": hit.path,
-        "start_line": chunk.start_line + 1,
-        "end_line": chunk.end_line + 1,
+        "start_line": hit.span.start_line + 1,
+        "end_line": hit.span.end_line + 1,
         "symbol": chunk.symbol,
         "kind": chunk.kind.label,
         "container": chunk.container,
@@ -124,6 +125,9 @@ def _hit_json(hit: Hit) -> Answer:
         "exit": hit.exit,
         "preview": hit.preview,
     }
+    if hit.part is not None:
+        found["part"] = {"start_line": hit.part.start_line + 1, "end_line": hit.part.end_line + 1}
+    return found
 
 
 def _refresh(engine: Engine, progress: Progress, cancel: Cancel) -> IndexReport:

@@ -20,7 +20,7 @@ from mosearch.store._files import Snapshot
 from mosearch.store._lance import FTS, BooleanQuery, BTree, FullTextQuery, MatchQuery, Occur
 from mosearch.store._sql import in_digests, in_integers, in_strings
 from mosearch.store._values import TERM_FIELDS, ChunkTerms
-from mosearch.types import Chunk, Filters, StoredChunk, SymbolKind
+from mosearch.types import Chunk, Filters, Span, StoredChunk, SymbolKind
 
 # Less than half the bytes (421 instead of 921 a row, terms aside) for 1 ms per 100 rows read.
 _COMPRESSED = {b"lance-encoding:compression": b"zstd"}
@@ -355,6 +355,8 @@ def _decode_at(rows: pa.Table, positions: list[int], snapshot: Snapshot) -> list
     out = []
     for file_id, digest, kind, language, record in zip(*(c.to_pylist() for c in taken.columns), strict=True):
         values = _unpack(file_id, digest, kind, language, record)
+        if values["whole"] is not None:
+            values["whole"] = Span(*values["whole"])
         chunk = Chunk(kind=SymbolKind(kind), language=language, digest=digest.hex(), **values)
         out.append(StoredChunk(snapshot.by_id[file_id].path, file_id, chunk))
     return out
