@@ -21,6 +21,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any
 
+from mosearch import memory
 from mosearch.errors import MosearchError
 from mosearch.ipc.spawn import detached
 from mosearch.progress import Cancel, Progress
@@ -130,7 +131,8 @@ def main() -> int:
 
     Ends early, keeping what is done, when standard input or output is closed.
     """
-    from mosearch.engine import Engine
+    with memory.loading():
+        from mosearch.engine import Engine
 
     if hasattr(os, "nice"):
         os.nice(_NICENESS)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mosearch import __version__, resident
+from mosearch import __version__, memory, resident
 from mosearch.cli.models import models_group
 from mosearch.errors import MosearchError, QueryError, UsageError
 from mosearch.resident import Request
@@ -241,9 +241,10 @@ def bench(arguments: tuple[str, ...]) -> None:
 
 
 def _open(root: Path) -> Engine:
-    from mosearch import workspace
-    from mosearch.engine import Engine
-    from mosearch.settings import load_settings
+    with memory.loading():
+        from mosearch import workspace
+        from mosearch.engine import Engine
+        from mosearch.settings import load_settings
 
     resolved = workspace.resolve_root(root)
     return Engine(resolved, load_settings(resolved))
@@ -279,9 +280,10 @@ def _answer(root: Path, request: Request, as_json: bool) -> None:
 
 
 def _answer_here(root: Path, settings: Settings, request: Request, progress: Progress) -> dict[str, Any]:
-    from mosearch import workspace
-    from mosearch.engine import Engine
-    from mosearch.resident import requests
+    with memory.loading():
+        from mosearch import workspace
+        from mosearch.engine import Engine
+        from mosearch.resident import requests
 
     requests.check(request)
     patience = requests.PATIENCE_SECONDS if settings.resident else None

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from mosearch import bulk
+from mosearch import bulk, memory
 from mosearch.errors import CancelledError, MosearchError, SettingsError, StoreLockedError
 from mosearch.lsp.buffers import Buffers
 from mosearch.lsp.configuration import Values
@@ -125,6 +125,7 @@ class Folder:
         self._thread = threading.Thread(target=self._run, name=f"mosearch-{root.name}", daemon=True)
         self._beside: dict[str, threading.Thread] = {}
         """What goes on beside the updates, which do not wait for it."""
+        self._is_settled = False
         self._resident: Resident | None = None
         """Commands that ask about the same folder are answered here."""
 
@@ -224,11 +225,12 @@ class Folder:
 
     def _fit(self, settings: Settings) -> None:
         """Have an engine with these settings.  Raises what opening it raises, the old one is kept then."""
-        from mosearch.engine import Engine
-
         old = self._engine
         if old is None or _differ_at_opening(old.settings, settings):
-            engine = Engine(self.root, settings, _LINGER_S, warm_up=True, patience_seconds=_PATIENCE_S)
+            with memory.loading():
+                from mosearch.engine import Engine
+
+                engine = Engine(self.root, settings, _LINGER_S, warm_up=True, patience_seconds=_PATIENCE_S)
             self._replace(engine)
         elif old.settings != settings:
             old.settings = settings
@@ -285,6 +287,9 @@ class Folder:
         finally:
             self._listener.end(self, report)
             self._become(state)
+        if not self._is_settled:  # by now all modules are loaded
+            memory.settle()
+            self._is_settled = True
         if state.warning:
             self._listener.complain(self, state.warning)
         return not state.warning

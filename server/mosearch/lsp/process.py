@@ -55,6 +55,7 @@ def serve_tcp(server: Server, port: int) -> int:
 
 def _serve(server: Server, reader: BinaryIO, out: BinaryIO) -> int:
     memory.keep_few_pools()
+    memory.settle()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     logs.quieten_pygls()
     writer = transport.Writer(out)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from mosearch import memory
 from mosearch.errors import MosearchError
 from mosearch.ipc.background import begin
 
@@ -28,10 +29,11 @@ def main() -> int:
     if options.started_by is not None:
         _leave_with(options.started_by, admitted)
     # Imported only now: it takes seconds, in which whoever started us may die.
-    import torch
+    with memory.loading():
+        import torch
 
-    from mosearch.mose.host import Host
-    from mosearch.mose.inference import load
+        from mosearch.mose.host import Host
+        from mosearch.mose.inference import load
 
     threads = options.threads or default_threads()
     torch.set_num_threads(threads)

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mosearch import memory
 from mosearch.encoder.link import Link
 from mosearch.encoder.protocol import (
     MAX_HELLO_BYTES,
@@ -296,6 +297,7 @@ class Host:
             self._encoder.warm_up(self._encoder.deepest_loaded)
         except (MosearchError, RuntimeError) as error:
             _log.error("warming up failed: %s", error)
+        memory.settle()
 
     def _use_leisure(self) -> None:
         """Nobody waits: read the deeper layers, which the next query will want, and tidy up."""

@@ -34,12 +34,13 @@ def _serve(root: Path, address: Path) -> None:
     if right is None:
         _log.info("not needed: %s is served already", root)
         return
-    from mosearch.engine import Engine
-    from mosearch.resident.deepening import Deepening
-    from mosearch.resident.requests import PATIENCE_SECONDS
+    with memory.loading():
+        from mosearch.engine import Engine
+        from mosearch.resident.deepening import Deepening
+        from mosearch.resident.requests import PATIENCE_SECONDS
 
-    settings = load_settings(root)
-    opened = Engine(root, settings, warm_up=True, patience_seconds=PATIENCE_SECONDS)
+        settings = load_settings(root)
+        opened = Engine(root, settings, warm_up=True, patience_seconds=PATIENCE_SECONDS)
     with right, opened as engine:
         deepening = Deepening(engine)
         resident = Resident(engine, address, right, gives_way=True, answered=deepening.wake)
