@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mosearch.errors import SettingsError
-from mosearch.settings import Settings, load_settings
+from mosearch.ipc.places import runtime_folder
+from mosearch.settings import Settings, cache_dir, config_dir, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +80,30 @@ def test_environment_text_becomes_the_type_of_the_setting() -> None:
     settings = load_settings(environment={"MOSEARCH_RERANK": "off", "MOSEARCH_MODEL": "7"})
     assert settings.rerank is False
     assert settings.model == "7"
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder"),
+    [
+        ("MOSEARCH_CACHE_DIR", cache_dir),
+        ("MOSEARCH_CONFIG_DIR", config_dir),
+        ("MOSEARCH_RUNTIME_DIR", runtime_folder),
+    ],
+)
+def test_a_folder_that_processes_would_look_for_in_different_places_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, folder: Callable[[], Path]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, "here")
+    with pytest.raises(SettingsError, match=re.escape(f"{variable} is 'here'")) as caught:
+        folder()
+    assert str(tmp_path / "here") in str(caught.value)
+    assert not (tmp_path / "here").exists()
+
+
+def test_so_is_a_model_below_the_working_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "models/small").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=re.escape(str(tmp_path / "models/small"))):
+        load_settings(environment={"MOSEARCH_MODEL": "models/small"})
+    assert load_settings(environment={"MOSEARCH_MODEL": "owner/name"}).model == "owner/name"

@@ -148,19 +148,40 @@ def load_settings(
     settings = _apply(settings, _from_environment(environment), "the environment")
     for source, given in (("the request", explicit or {}), *further):
         settings = _apply(settings, given, source)
+    _refuse_relative(settings.model)
     return settings
 
 
 def config_dir() -> Path:
-    """The user's configuration folder; `MOSEARCH_CONFIG_DIR` overrides it."""
-    override = os.environ.get("MOSEARCH_CONFIG_DIR")
-    return Path(override) if override else Path(platformdirs.user_config_dir("mosearch", appauthor=False))
+    """The user's configuration folder; `MOSEARCH_CONFIG_DIR` overrides it.  Raises `SettingsError`."""
+    return folder_from("MOSEARCH_CONFIG_DIR") or Path(
+        platformdirs.user_config_dir("mosearch", appauthor=False)
+    )
 
 
 def cache_dir() -> Path:
-    """Where indexes and logs live; `MOSEARCH_CACHE_DIR` overrides it."""
-    override = os.environ.get("MOSEARCH_CACHE_DIR")
-    return Path(override) if override else Path(platformdirs.user_cache_dir("mosearch", appauthor=False))
+    """Where indexes and logs live; `MOSEARCH_CACHE_DIR` overrides it.  Raises `SettingsError`."""
+    return folder_from("MOSEARCH_CACHE_DIR") or Path(platformdirs.user_cache_dir("mosearch", appauthor=False))
+
+
+def folder_from(variable: str) -> Path | None:
+    """The folder that an environment variable names, if it is set.  Raises `SettingsError`."""
+    value = os.environ.get(variable)
+    if value and not Path(value).is_absolute():
+        raise SettingsError(
+            f"{variable} is {value!r}, which each process would look for in another place. "
+            f"Give the whole path: {Path(value).absolute()}."
+        )
+    return Path(value) if value else None
+
+
+def _refuse_relative(model: str | None) -> None:
+    """Host and resident process work in a folder of their own, where a relative path leads elsewhere."""
+    if model and not Path(model).is_absolute() and not model.startswith("~") and Path(model).is_dir():
+        raise SettingsError(
+            f"The model {model!r} is a folder below the working folder, where background processes do not "
+            f"look. Give its whole path: {Path(model).absolute()}."
+        )
 
 
 def _read_toml(path: Path) -> dict[str, object]:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mosearch import memory
+
 COMMAND = (sys.executable, "-m", "mosearch", "serve", "--stdio")
 _ANSWER_SECONDS = 120.0
 
@@ -44,6 +46,7 @@ class Session:
         command: Sequence[str] = COMMAND,
     ) -> None:
         """Start a server for one folder.  Raises `SessionError`."""
+        memory.settle()  # pauses of this process would be taken for the server's
         self.root = root
         self.process = subprocess.Popen(
             command,

@@ -11,7 +11,7 @@ from pathlib import Path
 import platformdirs
 
 from mosearch.errors import HostError
-from mosearch.settings import cache_dir
+from mosearch.settings import cache_dir, folder_from
 
 RUNTIME_VARIABLE = "MOSEARCH_RUNTIME_DIR"
 
@@ -21,10 +21,12 @@ _LONGEST_FILE_NAME = 40
 
 
 def runtime_folder() -> Path:
-    """An existing folder (0700, ours) whose path is short enough for a socket.  Raises HostError."""
-    chosen = os.environ.get(RUNTIME_VARIABLE)
-    if chosen:
-        return _made_private(Path(chosen))
+    """An existing folder (0700, ours) whose path is short enough for a socket.
+
+    Raises HostError, or SettingsError for a variable that names no whole path.
+    """
+    if chosen := folder_from(RUNTIME_VARIABLE):
+        return _made_private(chosen)
     # Without the variable, platformdirs warns and names a folder that nobody has made private.
     if sys.platform != "linux" or "XDG_RUNTIME_DIR" in os.environ:
         usual = Path(platformdirs.user_runtime_dir("mosearch", appauthor=False))
