@@ -73,6 +73,10 @@ local function run()
   local function quickfix()
     return #vim.fn.getqflist() > 0
   end
+  local function first()
+    local item = vim.fn.getqflist()[1]
+    return { vim.api.nvim_buf_get_name(item.bufnr), item.lnum }
+  end
   local function empty()
     vim.cmd("cclose")
     vim.fn.setqflist({}, "r")
@@ -83,14 +87,12 @@ local function run()
   end)
   vim.cmd("MosearchSimilar")
   wait("similar code", quickfix)
-  seen.quickfix.command = #vim.fn.getqflist()
+  seen.quickfix.command = first()
   empty()
 
   vim.lsp.buf.code_action({ context = { only = { "mosearch.similar" }, diagnostics = {} } })
   wait("code action", quickfix)
-  seen.quickfix.action = #vim.fn.getqflist()
-  local first = vim.fn.getqflist()[1]
-  seen.first = { vim.api.nvim_buf_get_name(first.bufnr), first.lnum }
+  seen.quickfix.action = first()
 end
 
 local good, problem = xpcall(run, debug.traceback)

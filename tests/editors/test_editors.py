@@ -103,8 +103,11 @@ def test_neovim(
     assert seen["jumped"][0] == str(root / "src/store.go")
     assert 3 <= seen["jumped"][1] <= 4
     assert any("Checksum" in line for line in seen["selected"])
-    assert seen["quickfix"]["command"] == seen["quickfix"]["action"] > 0
-    assert seen["first"][1] >= 1
+    # How many come after the first depends on how deep the vectors are by then.
+    assert seen["quickfix"]["command"] == seen["quickfix"]["action"]
+    file, line = seen["quickfix"]["command"]
+    assert file.startswith(str(root))
+    assert line >= 1
 
 
 @pytest.mark.parametrize("package", ["lsp-mode", "eglot"])
