@@ -146,8 +146,8 @@ def _moment(
     name: str, root: Path, session: Session | None, edits: tuple[int, int], *, merge: bool = False
 ) -> Moment:
     with Engine(root, load_settings(root)) as engine:
-        if merge:
-            engine.store.optimize()
+        while merge and not engine.store.optimize():
+            time.sleep(_PAUSE_S)  # the server's own process is at it
         stats = engine.store.stats()
         count = sum(
             path.is_file()
