@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mosearch.errors import StoreLockedError
+from mosearch.errors import StoreDamagedError, StoreLockedError
 from mosearch.globs import matching
 from mosearch.store._failures import ATTEMPTS, retried, translated
 from mosearch.store._folders import folder_bytes, generation, make_private, tables_folder
@@ -154,13 +154,26 @@ class Store(SharedVectors):
     # Chunks
 
     def chunks_of(self, path: str) -> list[StoredChunk]:
-        """The chunks of one file, in order; empty when it is not indexed."""
+        """The chunks of one file, in order; empty when it is not indexed.
 
-        def read(snapshot: Snapshot) -> list[StoredChunk]:
+        They are found by an index whose files have no checksums: the list of files says how many there are.
+        """
+
+        def read(snapshot: Snapshot) -> tuple[list[StoredChunk], int]:
             record = snapshot.by_path.get(path)
-            return self._tables.chunks.of_files([record.file_id], snapshot) if record else []
+            if record is None:
+                return [], 0
+            found = self._tables.chunks.of_files([record.file_id], snapshot)
+            return [each for each in found if each.file_id == record.file_id], record.chunks
 
-        return self._consistent(read)
+        for _ in range(ATTEMPTS):  # others may write all the time
+            found, expected = self._consistent(read)
+            if len(found) == expected:
+                return found
+        raise StoreDamagedError(
+            f"{self.index_dir} lists {expected} chunks of {path} but finds {len(found)}. "
+            "It has to be set aside and built again."
+        )
 
     def chunks_with_digests(self, digests: Collection[str]) -> list[StoredChunk]:
         """All live chunks that have one of `digests`, by path and place."""
