@@ -75,25 +75,28 @@ def _corpus(corpus: Mapping[str, Any]) -> str:
         return "Not recorded.\n"
     counts = corpus["functions"]
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in corpus["kinds"].items())
+    seen = counts.get("seen", 0)
     copies, leaks = counts.get("near duplicate", 0), counts.get("in a development set", 0)
     return "\n".join(
         (
             f"{corpus['pairs']:,} pairs ({kinds}) from {len(corpus['packages']):,} packages of public",
-            f"registries, chosen from {counts['seen']:,} functions. Dropped: {copies:,} near-duplicates and",
+            f"registries, chosen from {seen:,} functions. Dropped: {copies:,} near-duplicates and",
             f"{leaks:,} functions whose normalised text is in a development set.",
             "A share of the packages, drawn by name, was kept out for testing.\n",
             _table(("language", "pairs"), corpus["languages"].items()),
             "Licences of the packages, as they declare them (the most common ones):\n",
             _table(("licence", "packages"), list(corpus["licences"].items())[:20]),
-            *_solutions(corpus.get("solutions", {})),
+            *_counted("Repositories that solve the same tasks in several languages", "solutions", corpus),
+            *_counted("Questions that people typed, with code that answers them", "questions", corpus),
         )
     )
 
 
-def _solutions(counts: Mapping[str, int]) -> Iterable[str]:
-    if counts:
-        yield "Repositories that solve the same tasks in several languages, with their licences:\n"
-        yield _table(("repository", "solutions"), counts.items())
+def _counted(what: str, key: str, corpus: Mapping[str, Any]) -> Iterable[str]:
+    """A heading and a table of what `corpus` counts under `key` by repository; nothing if it has none."""
+    if corpus.get(key):
+        yield f"{what}, with their licences:\n"
+        yield _table(("repository", key), corpus[key].items())
 
 
 def _figures(figures: Mapping[str, Any]) -> str:

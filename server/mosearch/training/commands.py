@@ -20,12 +20,13 @@ import click
 from mosearch.encoder.models import find_model, load_config
 from mosearch.encoder.tokens import TextTokenizer
 from mosearch.training import corpus as corpora
-from mosearch.training import functions, leaks, solutions
+from mosearch.training import functions, leaks, questions, solutions
 from mosearch.training.corpus import Corpus
 from mosearch.training.export import export
 from mosearch.training.harvest import harvest, read_manifest, read_sources
 from mosearch.training.packing import pack, read_pack, write_pack
 from mosearch.training.pairs import KINDS, Pair, cross_pairs, make_pair
+from mosearch.training.questions import Question
 from mosearch.training.recipe import Recipe, read_recipe, read_toml
 from mosearch.training.solutions import Solution
 from mosearch.training.teachers import read_texts, teach, write_texts
@@ -99,21 +100,36 @@ def solutions_command(work: Path, packages: Path, clones: Path) -> None:
     "--data", type=_FOLDER, envvar="MOSEARCH_EVAL_DATA", help="Folder of the development sets, to keep out."
 )
 @click.option("--no-data", is_flag=True, help="There are none: for trying the pipeline only.")
+@click.option("--packages", type=_FILE, default=PACKAGE_LIST, show_default="the bundled model's")
+@click.option("--clones", type=_FOLDER, help="Folder of local clones, for questions with their answers.")
 @click.option("--triplets", type=_FILE, help="JSON lines of a text and two codes, to train on as well.")
 def pack_command(
-    work: Path, recipe_file: Path, data: Path | None, no_data: bool, triplets: Path | None
+    work: Path,
+    recipe_file: Path,
+    data: Path | None,
+    no_data: bool,
+    packages: Path,
+    clones: Path | None,
+    triplets: Path | None,
 ) -> None:
     """Choose functions, make pairs, and write the token file and the held-out test."""
     recipe = read_recipe(recipe_file)
     if not no_data and not (data and data.is_dir()):
         raise click.UsageError("give the folder of the development sets with --data, or else --no-data")
-    forbidden = leaks.forbidden_keys(data) if data and not no_data else set()
+    kept_out = data if not no_data else None
+    forbidden = leaks.forbidden_keys(kept_out) if kept_out else set()
+    forbidden_texts = leaks.forbidden_texts(kept_out) if kept_out else set()
     files = sorted((work / "functions").glob("*.gz"))
     chosen = corpora.choose(corpora.read_all(files), forbidden, recipe.limits, recipe.seed)
     pairs = make_pairs(chosen, recipe)
     solved = list(solutions.read(sorted((work / SOLUTIONS).glob("*.gz"))))
     per_task = (recipe.pack.task_texts, recipe.pack.task_crosses)
     pairs += solutions.pairs(solved, forbidden, per_task, recipe.seed)
+    asked = []
+    if clones:
+        found = questions.read(questions.read_sources(read_toml(packages)), clones)
+        asked = list(questions.fresh(found, forbidden, forbidden_texts))
+        pairs += questions.pairs(asked, recipe.pack.question_copies, recipe.seed)
     if triplets:
         pairs += triplet_pairs(triplets, forbidden)
     Random(recipe.seed).shuffle(pairs)
@@ -121,7 +137,7 @@ def pack_command(
     write_pack(packed, work / PAIRS_FILE, {"seed": recipe.seed})
     write_texts((text for pair in pairs for text in (pair.left, pair.right)), work / TEXTS_FILE)
     write_held_out(chosen, recipe.limits.held_out_queries, work / HELD_OUT_FILE)
-    notes = corpus_notes(chosen, pairs, solved)
+    notes = corpus_notes(chosen, pairs, solved, asked)
     (work / CORPUS_FILE).write_text(json.dumps(notes, indent=1), encoding="utf-8")
     click.echo(json.dumps({key: value for key, value in notes.items() if key != "packages"}, indent=1))
 
@@ -186,7 +202,9 @@ def tokenizer_of(recipe: Recipe) -> TextTokenizer:
     return TextTokenizer(folder, replace(config, split_identifiers=True))
 
 
-def corpus_notes(corpus: Corpus, pairs: list[Pair], solved: Sequence[Solution] = ()) -> dict[str, object]:
+def corpus_notes(
+    corpus: Corpus, pairs: list[Pair], solved: Sequence[Solution] = (), asked: Sequence[Question] = ()
+) -> dict[str, object]:
     """Counts and licences, as the model card states them."""
     return {
         "functions": dict(corpus.counts),
@@ -198,6 +216,7 @@ def corpus_notes(corpus: Corpus, pairs: list[Pair], solved: Sequence[Solution] =
             Counter(header.licence or "not declared" for header in corpus.packages).most_common(40)
         ),
         "solutions": dict(Counter(f"{one.repository} ({one.licence})" for one in solved)),
+        "questions": dict(Counter(f"{one.repository}, {one.language} ({one.licence})" for one in asked)),
         "packages": [asdict(header) for header in corpus.packages],
     }
 

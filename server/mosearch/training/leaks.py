@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mosearch.training.filters import fingerprint, near_key
+from mosearch.training.filters import fingerprint, near_key, normalised
 
 _PYTHON_DOCSTRING = re.compile(r"[rRuU]?(\"\"\"|''').*?\1", re.DOTALL)
 
@@ -15,6 +15,15 @@ _PYTHON_DOCSTRING = re.compile(r"[rRuU]?(\"\"\"|''').*?\1", re.DOTALL)
 def forbidden_keys(folder: Path) -> set[int]:
     """Keys of all functions in the data sets' `corpus.jsonl` files below `folder`."""
     return {key for code in _codes(folder) for text in _forms(code) for key in keys(text)}
+
+
+def forbidden_texts(folder: Path) -> set[str]:
+    """The queries of the data sets' `queries*.jsonl` files below `folder`, in lower case and normalised."""
+    return {
+        normalised(json.loads(line)["text"].lower())
+        for file in sorted(folder.glob("*/queries*.jsonl"))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    }
 
 
 def keys(code: str) -> tuple[int, ...]:

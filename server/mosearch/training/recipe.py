@@ -29,6 +29,8 @@ class PackSettings:
     """Of each task that several repositories solve: pairs of its statement and a solution."""
     task_crosses: int = 10
     """Of each such task: pairs of solutions in two languages."""
+    question_copies: dict[str, float] = field(default_factory=dict)
+    """Language → how many pairs each of its questions makes; 1 where it is not named."""
     text_tokens: int = 40
     code_tokens: int = 112
 

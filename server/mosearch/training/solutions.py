@@ -11,17 +11,16 @@ import gzip
 import html
 import json
 import re
-import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from random import Random
 
-from mosearch.errors import UsageError
 from mosearch.parsing import language_of, parse
 from mosearch.text import split_identifier
+from mosearch.training.clones import clone_of, contents, paths
 from mosearch.training.filters import MAX_CODE_CHARACTERS, near_key, wanted_path
 from mosearch.training.functions import KINDS, LANGUAGES
 from mosearch.training.leaks import keys, leaks
@@ -84,11 +83,11 @@ def extract(sources: Iterable[Source], clones: Path, out: Path) -> Iterator[tupl
     `clones` holds a folder `<owner>+<name>` for each repository; one that is absent is passed over.
     """
     for source in sources:
-        label = source.repository.replace("/", "+")
-        clone, file = clones / label, out / f"{label}.jsonl.gz"
-        if file.exists() or not clone.is_dir():
+        clone = clone_of(source.repository, clones)
+        file = out / f"{source.repository.replace('/', '+')}.jsonl.gz"
+        if file.exists() or clone is None:
             continue
-        found = list(solutions(source, _git_folder(clone)))
+        found = list(solutions(source, clone))
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_suffix(".part")
         with gzip.open(draft, "wt", encoding="utf-8", errors="replace") as lines:
@@ -108,13 +107,15 @@ def read(files: Iterable[Path]) -> Iterator[Solution]:
 
 def solutions(source: Source, clone: Path) -> Iterator[Solution]:
     """All usable solutions of a repository's newest commit."""
-    paths = _git(clone, "ls-tree", "-r", "-z", "--name-only", "HEAD").decode("utf-8", "replace").split("\0")
+    all_paths = paths(clone)
     statements = {}
     if source.statement:
-        pages = {path: found for path in paths if (found := _task(source.statement, path))}
-        statements = {pages[path]: statement(text) for path, text in _contents(clone, pages)}
-    solved = {path: found for path in paths if wanted_path(path) and (found := _task(source.solution, path))}
-    for path, text in _contents(clone, solved):
+        pages = {path: found for path in all_paths if (found := _task(source.statement, path))}
+        statements = {pages[path]: statement(text) for path, text in contents(clone, pages, MAX_FILE_BYTES)}
+    solved = {
+        path: found for path in all_paths if wanted_path(path) and (found := _task(source.solution, path))
+    }
+    for path, text in contents(clone, solved, MAX_FILE_BYTES):
         read_code = _functions(path, text)
         if read_code:
             task = solved[path]
@@ -202,33 +203,3 @@ def _task(pattern: str, path: str) -> str:
     found = re.search(pattern, path)
     words = split_identifier(found[_TASK].replace("-", "_").replace(" ", "_")) if found else []
     return " ".join(word.lower() for word in words)
-
-
-def _git_folder(clone: Path) -> Path:
-    bare = clone / "repo"
-    return bare if bare.is_dir() else clone
-
-
-def _contents(clone: Path, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(path, text) of those that are small enough and present, through one git process."""
-    wanted = [path for path in paths if "\n" not in path]
-    asked = "".join(f"HEAD:{path}\n" for path in wanted).encode()
-    answer = _git(clone, "cat-file", "--batch", asked=asked)
-    place = 0
-    for path in wanted:
-        end = answer.index(b"\n", place)
-        header = answer[place:end].split()
-        place = end + 1
-        if len(header) == 3 and header[1] == b"blob":
-            size = int(header[2])
-            if size <= MAX_FILE_BYTES:
-                yield path, answer[place : place + size].decode("utf-8", "replace")
-            place += size + 1
-
-
-def _git(clone: Path, *arguments: str, asked: bytes = b"") -> bytes:
-    command: Sequence[str] = ("git", "-c", "safe.directory=*", "-C", str(clone), *arguments)
-    result = subprocess.run(command, input=asked, capture_output=True, check=False)
-    if result.returncode:
-        raise UsageError(f"{clone} cannot be read as a git repository: {result.stderr.decode()[:200]}")
-    return result.stdout
