@@ -379,6 +379,20 @@ def test_one_file_does_not_fill_the_page() -> None:
     assert other.stored in [item.stored for item in chosen]
 
 
+def test_words_choose_the_file_and_meaning_the_function() -> None:
+    worded, meant = _stored("worded", start=1), _stored("meant", start=2)
+    other = _stored("other", path="src/b.py", file_id=2)
+    near = [Candidate(each, 0.9 - i / 10, 6) for i, each in enumerate((meant, other, worded))]
+    found = [(worded, 3.0), (other, 2.0)]
+    pool = ranking.gather(ranking.parse_query("something else"), found, near, 6)
+    weights = replace(PLAIN, dense=0.5, dense_within=1.0)
+    ranked = ranking.rank(pool, weights)
+    assert _symbols(ranked) == ["worded", "other", "meant"]
+    chosen = ranking.select(ranked, 3, 0.1)
+    assert _symbols(chosen) == ["meant", "other", "worded"]
+    assert [item.score for item in chosen] == sorted((item.score for item in chosen), reverse=True)
+
+
 def test_chunks_beside_an_index_get_scores_on_its_scale() -> None:
     def terms(path: str, symbol: str) -> dict[str, str]:
         return ranking.terms_of_chunk(path, _stored(symbol).chunk)

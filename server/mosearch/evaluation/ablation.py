@@ -39,6 +39,8 @@ def steps(weights: Weights) -> tuple[Step, ...]:
         coherence=0.0,
         lead=0.0,
         file_decay=1.0,
+        dense_within=weights.dense,
+        dense_within_shallow=weights.dense_shallow,
     )
     page = replace(plain, file_decay=weights.file_decay)
     files = replace(page, coherence=weights.coherence, lead=weights.lead)

@@ -8,7 +8,7 @@ without each repository in turn and measuring on that one.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from statistics import fmean
@@ -18,10 +18,9 @@ import numpy as np
 from mosearch.evaluation.judging import DEPTH, Place, Target, gain_of_ranks, ndcg, rank_of
 from mosearch.ranking import Pool, Weights, rank, select
 from mosearch.ranking.candidate import symbol_of
-from mosearch.ranking.scoring import scores
+from mosearch.ranking.scoring import scores, scores_within
+from mosearch.ranking.selection import decay
 
-# So many of the best candidates can reach a page of ten, however many of them share a file.
-_CONSIDERED = 80
 _ROUNDS = 3
 _LEAST_GAIN = 2e-4
 """A weight is moved only for more than this; less is chance."""
@@ -32,6 +31,8 @@ HISTORY = ", history"
 GRID: Mapping[str, tuple[float, ...]] = {
     "dense": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
     "dense_shallow": (0.2, 0.3, 0.4, 0.5, 0.6),
+    "dense_within": (0.6, 0.7, 0.8, 0.9, 1.0),
+    "dense_within_shallow": (0.4, 0.5, 0.6, 0.7, 0.8),
     "dense_for_symbols": (0.0, 0.1, 0.2, 0.4),
     "rank_constant": (10, 15, 20, 30, 45),
     "name": (0.0, 0.1, 0.2, 0.3, 0.5),
@@ -71,7 +72,7 @@ class Judged:
         return ndcg(self.page(weights), self.targets)
 
     def page(self, weights: Weights) -> list[Place]:
-        chosen = select(rank(self.pool, weights, _CONSIDERED), DEPTH, weights.file_decay)
+        chosen = select(rank(self.pool, weights), DEPTH, weights.file_decay)
         return [Place.of(self.root, item.stored.path, item.stored.chunk) for item in chosen]
 
 
@@ -99,24 +100,26 @@ class Compiled:
     def ndcg(self, weights: Weights) -> float:
         """As `Judged.ndcg`."""
         found = scores(self._pool, weights)
-        order = np.argsort(-found, kind="stable")[:_CONSIDERED].tolist()
+        within = scores_within(self._pool, weights)
         copies: set[int] = set()
         symbols: set[int] = set()
-        seen: Counter[int] = Counter()
-        decayed: list[tuple[float, int]] = []
-        for index in order:
+        files: defaultdict[int, list[int]] = defaultdict(list)
+        places: list[tuple[float, int]] = []
+        for index in np.argsort(-found, kind="stable").tolist():
             copy, symbol, file = self._copies[index], self._symbols[index], self._files[index]
             if copy in copies or symbol in symbols:
                 continue
             copies.add(copy)
             symbols.add(symbol)
-            decayed.append((-float(found[index]) * weights.file_decay ** seen[file], index))
-            seen[file] += 1
-        decayed.sort(key=lambda item: item[0])
+            places.append((-float(found[index]) * decay(len(files[file]), weights.file_decay), file))
+            files[file].append(index)
+        places.sort(key=lambda place: place[0])
+        shown = {file for _, file in places[:DEPTH]}
+        inner = {file: iter(sorted(files[file], key=lambda index: -within[index])) for file in shown}
         ranks: dict[int, int] = {}
-        for place, (_, index) in enumerate(decayed[:DEPTH], start=1):
-            for target in self._answers[index]:
-                ranks.setdefault(target, place)
+        for rank_, (_, file) in enumerate(places[:DEPTH], start=1):
+            for target in self._answers[next(inner[file])]:
+                ranks.setdefault(target, rank_)
         return gain_of_ranks(list(ranks.values()), self._targets)
 
 

@@ -15,6 +15,8 @@ class Candidate:
     score: float
     exit: int | None = None
     """The exit whose vectors last placed it; None while it was found by its words only."""
+    within: float = 0.0
+    """Its score among the chunks of its file; comparable with theirs only."""
 
     def rescored(self, score: float) -> Candidate:
         return replace(self, score=score)

@@ -14,36 +14,53 @@ from mosearch.ranking.weights import Weights
 _COHERENT_CHUNKS = 10
 
 
-def rank(pool: Pool, weights: Weights, limit: int | None = None) -> list[Candidate]:
-    """The candidates of the pool, best first; all of them, or the first `limit`."""
-    found = scores(pool, weights)
+def rank(pool: Pool, weights: Weights) -> list[Candidate]:
+    """The candidates of the pool, best first."""
+    found, within = scores(pool, weights), scores_within(pool, weights)
     return [
-        Candidate(pool.chunks[index], float(found[index]), pool.exits[index])
-        for index in np.argsort(-found, kind="stable")[:limit]
+        Candidate(pool.chunks[index], float(found[index]), pool.exits[index], float(within[index]))
+        for index in np.argsort(-found, kind="stable")
     ]
 
 
 def scores(pool: Pool, weights: Weights) -> NDArray[np.float64]:
     """[n], each at least 0; without boosts, 1 is first place in both lists."""
-    factors = np.array([getattr(weights, trait) for trait in TRAITS])
-    boost = (
+    fused = _fused(pool, weights, weights.dense_shallow, weights.dense)
+    named = weights.place_lead * fused.max(initial=0.0) * pool.place
+    single = (fused * (1 + _boosts(pool, weights)) + named) * _factors(pool, weights)
+    return _coherent(single, pool.files, weights)
+
+
+def scores_within(pool: Pool, weights: Weights) -> NDArray[np.float64]:
+    """[n], comparable among the chunks of one file."""
+    fused = _fused(pool, weights, weights.dense_within_shallow, weights.dense_within)
+    return fused * (1 + _boosts(pool, weights)) * _factors(pool, weights)
+
+
+def _boosts(pool: Pool, weights: Weights) -> NDArray[np.float64]:
+    boosts: NDArray[np.float64] = (
         weights.name * pool.name
         + weights.place * pool.place
         + weights.definition * pool.defines
         + weights.definition_as_written * pool.as_written
         + weights.definition_of_type * pool.of_type
     )
-    fused = _fused(pool, weights)
-    named = weights.place_lead * fused.max(initial=0.0) * pool.place
-    single = (fused * (1 + boost) + named) * np.where(pool.traits, factors, 1.0).prod(axis=1)
-    return _coherent(single, pool.files, weights)
+    return boosts
 
 
-def _fused(pool: Pool, weights: Weights) -> NDArray[np.float64]:
-    """Reciprocal rank fusion, scaled so that first place in both lists gives 1."""
+def _factors(pool: Pool, weights: Weights) -> NDArray[np.float64]:
+    factors = np.array([getattr(weights, trait) for trait in TRAITS])
+    product: NDArray[np.float64] = np.where(pool.traits, factors, 1.0).prod(axis=1)
+    return product
+
+
+def _fused(pool: Pool, weights: Weights, shallow: float, deep: float) -> NDArray[np.float64]:
+    """Reciprocal rank fusion, scaled so that first place in both lists gives 1.
+
+    `shallow` and `deep` are the dense list's share where shallower exits and where the deepest ordered it.
+    """
     k = weights.rank_constant
-    deep = weights.dense_shallow + pool.depth * (weights.dense - weights.dense_shallow)
-    share = weights.dense_for_symbols if pool.is_symbol else deep
+    share = weights.dense_for_symbols if pool.is_symbol else shallow + pool.depth * (deep - shallow)
     return (k + 1) * ((1 - share) / (k + pool.lexical) + share / (k + pool.dense))
 
 

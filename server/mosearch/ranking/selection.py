@@ -1,8 +1,10 @@
-"""From scored candidates to a page of hits: parts folded, copies folded, no file fills the page."""
+"""From scored candidates to a page of hits: parts folded, copies folded, no file fills the page, and of each
+file what means most comes first."""
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 from mosearch.ranking.candidate import Candidate, symbol_of
@@ -11,17 +13,24 @@ from mosearch.ranking.candidate import Candidate, symbol_of
 def select(candidates: Sequence[Candidate], limit: int, file_decay: float) -> list[Candidate]:
     """A page of the best `limit` candidates, best first.
 
-    One symbol gives one hit (its best part), one text gives one hit (the best-placed copy), and each
-    further hit of a file counts `file_decay` of the one before it, so that other files are seen too.
+    One symbol gives one hit (its best part), one text gives one hit (the best-placed copy), and the
+    further hits of a file count less, so that other files are seen, too (`decay`).  The places that a file
+    has earned go to its candidates in the order of their scores `within` it.
     """
-    seen: Counter[str] = Counter()
-    decayed = []
+    files: defaultdict[str, list[Candidate]] = defaultdict(list)
+    places: list[tuple[float, str]] = []
     for candidate in _first_of_each(candidates, fold_copies=True):
-        path = candidate.stored.path
-        decayed.append(candidate.rescored(candidate.score * file_decay ** seen[path]))
-        seen[path] += 1
-    decayed.sort(key=lambda candidate: -candidate.score)
-    return decayed[:limit]
+        file = files[candidate.stored.path]
+        places.append((candidate.score * decay(len(file), file_decay), candidate.stored.path))
+        file.append(candidate)
+    inner = {path: iter(sorted(file, key=lambda item: -item.within)) for path, file in files.items()}
+    places.sort(key=lambda place: -place[0])
+    return [next(inner[path]).rescored(score) for score, path in places[:limit]]
+
+
+def decay(before: int, file_decay: float) -> float:
+    """What a hit counts after so many of its file: all, then `file_decay`, then slowly less."""
+    return file_decay ** (1 + math.log(before) / 2) if before else 1.0
 
 
 def select_places(candidates: Sequence[Candidate], limit: int) -> list[Candidate]:

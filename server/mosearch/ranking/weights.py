@@ -18,6 +18,11 @@ class Weights:
     """Share of the dense list in the fusion where the deepest exit ordered it; the rest is full text's."""
     dense_shallow: float = 0.6
     """The same where only shallower exits did."""
+    dense_within: float = 0.9
+    """The same among the chunks of one file: which file answers is told by words and names, which of its
+    functions by what they mean."""
+    dense_within_shallow: float = 0.6
+    """The same where only shallower exits did."""
     dense_for_symbols: float = 0.2
     """The same when the whole query is one name."""
     rank_constant: float = 15.0
@@ -42,7 +47,7 @@ class Weights:
     lead: float = 0.3
     """Boost, at most, for the best chunk of such a file, in units of the best score of all."""
     file_decay: float = 0.4
-    """Each further hit of a file on the page counts this much of the one before it."""
+    """The second hit of a file on the page counts this much, further ones slowly less."""
 
     test: float = 0.2
     """Factors by what a chunk is, unless the query asks for just that."""
