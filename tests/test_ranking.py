@@ -341,6 +341,12 @@ def test_code_for_other_systems_comes_later_unless_a_system_is_asked_for() -> No
     assert [item.stored.file_id for item in _ranked("read on windows", found)] == [1, 2]
 
 
+def test_pages_of_documentation_are_prose_and_templates_are_not() -> None:
+    page = _stored("", kind=SymbolKind.MODULE, language="html").chunk
+    assert "prose" in traits("docs/api/Pool.html", page)
+    assert traits("web/templates/pool.html", page) == {"remainder"}
+
+
 def test_declarations_in_headers_are_told_from_functions() -> None:
     assert traits("include/pool.h", _stored(kind=SymbolKind.STRUCT).chunk) == {"header"}
 

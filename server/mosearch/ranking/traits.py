@@ -24,6 +24,8 @@ _VENDORED = re.compile(r"(^|/)(_?vendor(ed)?|third[_-]?party|external|deps)(/|$)
 _DATA = re.compile(r"\.(json|ya?ml|toml|xml|ini|cfg|properties|csv)$", re.IGNORECASE)
 _HEADER = re.compile(r"\.(h|hh|hpp|hxx)$", re.IGNORECASE)
 _PROSE = frozenset({"markdown", "text", "rst"})
+_PAGE = re.compile(r"(^|/)docs?/.*\.x?html?$", re.IGNORECASE)
+"""Documentation that somebody or some program wrote as pages; elsewhere they may be templates."""
 _FUNCTIONS = frozenset({SymbolKind.FUNCTION, SymbolKind.METHOD, SymbolKind.CONSTRUCTOR, SymbolKind.OPERATOR})
 _ASKED_FOR = {
     "test": {"test", "testing", "tested", "spec", "fixture", "mock"},
@@ -53,7 +55,7 @@ def traits(path: str, chunk: Chunk) -> set[str]:
         found.add("foreign")
     if _HEADER.search(path) and chunk.kind not in _FUNCTIONS:
         found.add("header")
-    if chunk.language in _PROSE:
+    if chunk.language in _PROSE or _PAGE.search(path):
         found.add("prose")
     elif chunk.kind is SymbolKind.MODULE:
         found.add("remainder")
