@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosearch import ranking
+from mosearch.cosines import cosines
 from mosearch.overlay import Overlay
 from mosearch.ranking import Candidate
 from mosearch.store import Coverage, Store
@@ -80,11 +81,10 @@ class Index:
         self, exit: int, query: NDArray[np.float16], digests: Collection[str]
     ) -> dict[str, float]:
         """Cosine similarity to a query, for those of `digests` that have a vector at an exit."""
-        direction = query.astype(np.float32)
         shown = self.overlay.vectors(exit, digests)
-        found = {digest: float(vector.astype(np.float32) @ direction) for digest, vector in shown.items()}
         stored = [digest for digest in digests if digest not in shown]
-        return found | self.store.similarities(self.fingerprint, exit, direction, stored)
+        found = self.store.similarities(self.fingerprint, exit, query.astype(np.float32), stored)
+        return cosines(shown, query) | found
 
     def _at(self, exit: int, query: NDArray[np.float16], limit: int, filters: Filters) -> list[Candidate]:
         hits = self.store.search_vectors(self.fingerprint, exit, query, limit, filters)

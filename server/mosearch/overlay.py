@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosearch import ranking
+from mosearch.cosines import cosines
 from mosearch.globs import matching
 from mosearch.types import Chunk, Filters, StoredChunk
 
@@ -101,19 +102,12 @@ class Overlay:
         with self._lock:
             hidden = frozenset(self._chunks)
             known = self._vectors.get(exit, {})
-            own = [
-                (stored, known[stored.chunk.digest])
-                for stored in _flat(self._chunks)
-                if stored.chunk.digest in known
-            ]
+            own = [stored for stored in _flat(self._chunks) if stored.chunk.digest in known]
+            vectors = {stored.chunk.digest: known[stored.chunk.digest] for stored in own}
         if not hidden:
             return hits
-        direction = query.astype(np.float32)
-        scored = [
-            (stored, float(vector.astype(np.float32) @ direction))
-            for stored, vector in own
-            if _allowed(stored, filters)
-        ]
+        scores = cosines(vectors, query)
+        scored = [(stored, scores[stored.chunk.digest]) for stored in own if _allowed(stored, filters)]
         kept = [hit for hit in hits if hit[0].path not in hidden]
         return sorted([*kept, *scored], key=lambda item: -item[1])
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mosearch import ranking
 from mosearch.candidates import Index, Plan, Vectors
 from mosearch.connection import Connection
+from mosearch.cosines import cosines
 from mosearch.errors import CancelledError, EncoderError
 from mosearch.ranking import Candidate
 from mosearch.types import Chunk, Filters, Hit, Priority, SearchResult, StoredChunk, TextKind
@@ -112,11 +113,8 @@ class Question:
         query = vectors[self.rerank_exit]
         texts = {item.stored.chunk.digest: item.stored.chunk for item in candidates}
         known = self.index.similarities(self.rerank_exit, query, texts)
-        direction = query.astype(np.float32)
         computed = self._compute([chunk for digest, chunk in texts.items() if digest not in known], askers)
-        return known | {
-            digest: float(vector.astype(np.float32) @ direction) for digest, vector in computed.items()
-        }
+        return known | cosines(computed, query)
 
     def tell_early(self, page: Callable[[], Sequence[Candidate]], vectors: Vectors, warning: str) -> None:
         """Give the answer so far to whoever wants it early, unless re-ranking will change nothing."""
