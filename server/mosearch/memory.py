@@ -11,16 +11,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_ARENA_MAX = -8
-"""`M_ARENA_MAX` of malloc.h."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+"""Options of malloc.h."""
 _POOLS = 2
+_LARGE_BYTES = 4 << 20
 
 
-def keep_few_pools() -> None:
-    """From now on threads share pools.  To be called before there are many of them."""
+def keep_little() -> None:
+    """From now on threads share pools, and what is large goes back to the system as soon as it is freed.
+
+    To be called before there are many threads.
+    """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).mallopt(_ARENA_MAX, _POOLS)
+            library = ctypes.CDLL(None)
+            library.mallopt(_ARENA_MAX, _POOLS)
+            library.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
+            library.mallopt(_TRIM_THRESHOLD, _LARGE_BYTES)
 
 
 def give_back() -> None:

@@ -54,7 +54,7 @@ def serve_tcp(server: Server, port: int) -> int:
 
 
 def _serve(server: Server, reader: BinaryIO, out: BinaryIO) -> int:
-    memory.keep_few_pools()
+    memory.keep_little()
     memory.settle()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     logs.quieten_pygls()

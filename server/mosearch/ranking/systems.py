@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Collection
-from functools import lru_cache
 from pathlib import PurePosixPath
 
 _BSD = frozenset({"freebsd", "openbsd", "netbsd", "dragonfly"})
@@ -33,7 +32,6 @@ WORDS = frozenset(_SYSTEMS)
 """What names a system."""
 
 
-@lru_cache(maxsize=16_384)
 def is_foreign(path: str, system: str = HERE) -> bool:
     """Whether a file is for other systems only."""
     named = [_SYSTEMS[word] for part in PurePosixPath(path).parts for word in _named(part)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from mosearch.ranking import systems
@@ -42,24 +43,28 @@ _ASKED_FOR = {
 def traits(path: str, chunk: Chunk) -> set[str]:
     """The members of `TRAITS` that a chunk has.  A header's functions are code like any other; what is for
     other operating systems than this one is `foreign`."""
-    found = set()
-    if _TEST.search(path) or _TEST_FILE.search(path):
-        found.add("test")
-    if _EXAMPLE.search(path):
-        found.add("example")
-    if _VENDORED.search(path):
-        found.add("vendored")
-    if _DATA.search(path):
-        found.add("data")
-    if systems.is_foreign(path):
-        found.add("foreign")
-    if _HEADER.search(path) and chunk.kind not in _FUNCTIONS:
-        found.add("header")
-    if chunk.language in _PROSE or _PAGE.search(path):
+    found = set(_of_path(path))
+    if chunk.kind in _FUNCTIONS:
+        found.discard("header")
+    if chunk.language in _PROSE or "prose" in found:
         found.add("prose")
     elif chunk.kind is SymbolKind.MODULE:
         found.add("remainder")
     return found
+
+
+@lru_cache(maxsize=16_384)
+def _of_path(path: str) -> frozenset[str]:
+    patterns = {
+        "test": (_TEST, _TEST_FILE),
+        "example": (_EXAMPLE,),
+        "vendored": (_VENDORED,),
+        "data": (_DATA,),
+        "header": (_HEADER,),
+        "prose": (_PAGE,),
+    }
+    found = {trait for trait, some in patterns.items() if any(pattern.search(path) for pattern in some)}
+    return frozenset(found | {"foreign"} if systems.is_foreign(path) else found)
 
 
 def asked_for(query: Query) -> set[str]:

@@ -16,7 +16,7 @@ _log = logging.getLogger("mosearch.resident")
 
 def main() -> int:
     options = _options()
-    memory.keep_few_pools()
+    memory.keep_little()
     begin(_log)
     try:
         _serve(options.root, options.address)
