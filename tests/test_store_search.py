@@ -514,17 +514,37 @@ def test_what_others_write_and_remove_is_seen_by_who_has_it_in_memory(store: Sto
 
 
 def test_memory_for_vectors_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mosearch.store._matrix.MOST_ROWS", 25)
-    bodies = [f"body {i}" for i in range(10)]
+    monkeypatch.setattr("mosearch.store._matrix.MOST_ROWS", 10)
+    bodies = [f"body {i}" for i in range(11)]
     put(store, "a.py", bodies)
     for exit in range(5):
-        store.add_vectors(MODEL, exit, [digest(body) for body in bodies], unit(10, seed=exit))
+        rows = 11 if exit == 4 else 10
+        digests = [digest(body) for body in bodies[:rows]]
+        store.add_vectors(MODEL, exit, digests, unit(11, seed=exit)[:rows])
     for exit in (0, 1, 2, 0, 4, 3):
-        vectors = unit(10, seed=exit).astype(np.float32)
+        vectors = unit(11, seed=exit).astype(np.float32)
         hits = store.search_vectors(MODEL, exit, vectors[3], 1, ANY)
         assert bodies_of(hits) == ["body 3"]
         assert hits[0][1] == pytest.approx(1, abs=1e-3)
-        assert sum(len(matrix.rows) for _, matrix in store._matrices._known.values()) <= 25
+        assert sum(len(matrix.rows) for _, matrix in store._matrices._known.values()) <= 3 * 10
+
+
+def test_exits_that_are_asked_in_turn_are_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mosearch.store._matrix.MOST_ROWS", 10)
+    bodies = [f"body {i}" for i in range(10)]
+    put(store, "a.py", bodies)
+    exits = (0, 3, 6)
+    for exit in exits:
+        store.add_vectors(MODEL, exit, [digest(body) for body in bodies], unit(10, seed=exit))
+
+    def ask() -> None:
+        for exit in exits:
+            query = unit(10, seed=exit).astype(np.float32)[3]
+            assert bodies_of(store.search_vectors(MODEL, exit, query, 1, ANY)) == ["body 3"]
+
+    ask()
+    monkeypatch.setattr("mosearch.store._matrix._read", None)
+    ask()
 
 
 def test_words_are_indexed_while_many_chunks_are_written(store: Store) -> None:

@@ -7,14 +7,14 @@ import shutil
 import time
 from pathlib import Path
 
-from mosearch import parsing, ranking, workspace
+from mosearch import parsing, ranking, store, workspace
 from mosearch.errors import StoreDamagedError
 from mosearch.settings import cache_dir
 from mosearch.store import Store
 from mosearch.types import ModelInfo
 
-# Chunks and terms of another version are never mixed with ours: they lie in a folder beside.
-_CONTENT_VERSION = f"chunks{parsing.CHUNKING_VERSION}-terms{ranking.TERMS_VERSION}"
+# Chunks, terms and rows of another version are never mixed with ours: they lie in a folder beside.
+_CONTENT_VERSION = f"chunks{parsing.CHUNKING_VERSION}-terms{ranking.TERMS_VERSION}-rows{store.ROWS_VERSION}"
 # Another version of MoSEarch that was used this recently may still be in use.
 _OUTDATED_S = 86_400.0
 

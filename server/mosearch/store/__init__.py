@@ -10,6 +10,23 @@ This room knows no torch, no LSP and no parsing.  Importing it does not import L
 """
 
 from mosearch.store._store import Store
-from mosearch.store._values import TERM_FIELDS, ChunkTerms, Coverage, MissingText, MissingTexts, StoreStats
+from mosearch.store._values import (
+    ROWS_VERSION,
+    TERM_FIELDS,
+    ChunkTerms,
+    Coverage,
+    MissingText,
+    MissingTexts,
+    StoreStats,
+)
 
-__all__ = ["TERM_FIELDS", "ChunkTerms", "Coverage", "MissingText", "MissingTexts", "Store", "StoreStats"]
+__all__ = [
+    "ROWS_VERSION",
+    "TERM_FIELDS",
+    "ChunkTerms",
+    "Coverage",
+    "MissingText",
+    "MissingTexts",
+    "Store",
+    "StoreStats",
+]

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mosearch.store._arrow import as_column
-from mosearch.store._directory import Directory, Place, build, first_bytes, key_of
+from mosearch.store._directory import Directory, Place, build, first_bytes, key_of, whole
 from mosearch.store._files import Snapshot
 from mosearch.store._lance import FTS, BooleanQuery, BTree, FullTextQuery, MatchQuery, Occur
 from mosearch.store._sql import in_digests, in_integers, in_strings
@@ -32,15 +32,15 @@ SCHEMA = pa.schema(
         pa.field("name", pa.string(), nullable=False),
         pa.field("kind", pa.int8(), nullable=False),
         pa.field("language", pa.string(), nullable=False),
-        # Everything else goes into one column: each further column costs a read per row (measured: 100
-        # random rows in 3.6 ms so, in 14.8 ms with one column per field).
+        # All of a chunk goes into one column, also what has its own to be found by: each further column costs
+        # a read per row (measured: 100 random rows in 3.4 ms so, in 5.8 ms with four columns more, in 14.8 ms
+        # with one column per field).
         pa.field("record", pa.binary(), nullable=False, metadata=_COMPRESSED),
         *(pa.field(f"t_{name}", pa.string(), nullable=False, metadata=_COMPRESSED) for name in TERM_FIELDS),
     ]
 )
-_READ = ["file_id", "digest", "kind", "language", "record"]
-_OWN_COLUMN = frozenset({"digest", "kind", "language"})
-_PACKED = tuple(f.name for f in fields(Chunk) if f.name not in _OWN_COLUMN)
+_FIELDS = tuple(f.name for f in fields(Chunk))
+_DIGEST, _KIND, _WHOLE = (_FIELDS.index(name) for name in ("digest", "kind", "whole"))
 
 _CHECKSUM_BYTES = 4
 _REMEMBERED = 2_048
@@ -153,19 +153,20 @@ class ChunksTable:
     def _take(self, row_ids: list[int], snapshot: Snapshot) -> list[StoredChunk]:
         if not row_ids:
             return []
-        rows = self._table.take_row_ids(row_ids).select(_READ).to_arrow()
-        if rows.num_rows != len(row_ids):
+        rows = self._table.take_row_ids(row_ids).select(["record"]).to_arrow()
+        chunks = _decode(rows, snapshot)
+        if len(chunks) != len(row_ids):
             raise RuntimeError(_MOVED)
-        return _decode_at(rows, list(range(rows.num_rows)), snapshot)
+        return chunks
 
     def named(self, names: Iterable[str], limit: int, snapshot: Snapshot) -> list[StoredChunk]:
         """Live chunks whose symbol is one of `names`, upper and lower case being the same."""
         where = in_strings("name", sorted({_fold(name) for name in names}))
 
         def fetch(count: int) -> pa.Table:
-            return self._table.search().where(where).select(_READ).limit(count).to_arrow()
+            return self._table.search().where(where).select(["record"]).limit(count).to_arrow()
 
-        return _overfetch(fetch, lambda rows: _decode(rows, snapshot), limit)
+        return _overfetch(fetch, lambda rows: sorted(_decode(rows, snapshot), key=_position), limit)
 
     def matching(
         self,
@@ -191,35 +192,49 @@ class ChunksTable:
         def fetch(count: int) -> pa.Table:
             query = self._table.search(BooleanQuery(clauses), query_type="fts")
             query = query.fast_search() if only_merged else query
-            query = query.select(["file_id", "digest", "_score"])
+            query = query.select(["_score"]).with_row_id(True)
             return (query.where(where, prefilter=True) if where else query).limit(count).to_arrow()
 
         def keep(rows: pa.Table) -> list[tuple[StoredChunk, float]]:
             scores: dict[Place, float] = {}
-            columns = (rows.column(name).to_pylist() for name in ("file_id", "digest", "_score"))
-            for file_id, digest, score in zip(*columns, strict=True):
-                if file_id in within.by_id:
-                    scores.setdefault((file_id, key_of(digest)), score)
+            places = self._places(rows.column("_rowid").to_numpy(), directory)
+            for place, score in zip(places, rows.column("_score").to_pylist(), strict=True):
+                if place is not None and place[0] in within.by_id:
+                    scores.setdefault(place, score)
             best = list(scores)[:limit]
             chunks = self.at(best, directory, snapshot)
             return [(chunk, scores[place]) for place in best for chunk in chunks[place]]
 
         return _overfetch(fetch, keep, limit) if clauses and text.split() else []
 
+    def _places(self, row_ids: NDArray[np.uint64], directory: Directory) -> list[Place | None]:
+        """Where each of some rows is; None for a row that is not live.
+
+        The directory knows, unless rows were added or moved since it was made: those are read.
+        """
+        places = directory.places_of(row_ids)
+        unknown = [row for row, place in zip(row_ids.tolist(), places, strict=True) if place is None]
+        if not unknown or self.version() == directory.version[0]:
+            return places
+        rows = self._table.take_row_ids(unknown).select(["file_id", "digest"]).with_row_id().to_arrow()
+        columns = rows.column("file_id").to_pylist(), first_bytes(rows.column("digest")).tolist()
+        read = dict(zip(rows.column("_rowid").to_pylist(), zip(*columns, strict=True), strict=True))
+        return [place or read.get(row) for row, place in zip(row_ids.tolist(), places, strict=True)]
+
     def live_digests_without(self, known: NDArray[np.uint64], snapshot: Snapshot) -> dict[bytes, int]:
-        """As `live_digests`, for the digests whose first bytes are not in `known`."""
+        """Digest of each live chunk whose first bytes are not in `known` → the `file_id` of one file that has
+        it."""
         rows = self._table.search().select(["file_id", "digest"]).limit(None).to_arrow()
         wanted = np.isin(rows.column("file_id").to_numpy(), snapshot.ids)
         wanted &= np.isin(first_bytes(rows.column("digest")), known, invert=True)
         rows = rows.filter(as_column(wanted))
         return dict(zip(rows.column("digest").to_pylist(), rows.column("file_id").to_pylist(), strict=True))
 
-    def live_digests(self, where: str | None, snapshot: Snapshot) -> dict[bytes, int]:
-        """Digest of each live chunk that satisfies `where` → the `file_id` of one file that has it."""
+    def live_digests(self, where: str | None, snapshot: Snapshot) -> NDArray[np.uint64]:
+        """Digest of each live chunk that satisfies `where`, as two numbers: uint64 [n, 2]; see `whole`."""
         query = self._table.search().select(["file_id", "digest"])
         rows = (query.where(where) if where else query).limit(None).to_arrow()
-        rows = rows.filter(as_column(np.isin(rows.column("file_id").to_numpy(), snapshot.ids)))
-        return dict(zip(rows.column("digest").to_pylist(), rows.column("file_id").to_pylist(), strict=True))
+        return whole(rows.column("digest"))[np.isin(rows.column("file_id").to_numpy(), snapshot.ids)]
 
     def version(self) -> int:
         return int(self._table.version)
@@ -256,8 +271,8 @@ class ChunksTable:
         return ids
 
     def _read(self, where: str, snapshot: Snapshot) -> list[StoredChunk]:
-        rows = self._table.search().where(where).select(_READ).limit(None).to_arrow()
-        return _decode(rows, snapshot)
+        rows = self._table.search().where(where).select(["record"]).limit(None).to_arrow()
+        return sorted(_decode(rows, snapshot), key=_position)
 
 
 def condition(filters: Filters, snapshot: Snapshot) -> str | None:
@@ -307,39 +322,34 @@ def _encode(chunks: Sequence[StoredChunk], terms: Sequence[ChunkTerms]) -> pa.Ta
 
 
 def _pack(stored: StoredChunk) -> bytes:
-    """What has no column of its own, and a checksum of the whole row: LanceDB keeps none."""
-    chunk = stored.chunk
-    packed: bytes = msgpack.packb([getattr(chunk, name) for name in _PACKED], unicode_errors="surrogatepass")
-    return packed + _checksum(
-        stored.file_id, bytes.fromhex(chunk.digest), int(chunk.kind), chunk.language, packed
-    )
+    """The chunk and the file that it is in, with a checksum: LanceDB keeps none."""
+    values = [getattr(stored.chunk, name) for name in _FIELDS]
+    values[_DIGEST], values[_KIND] = bytes.fromhex(values[_DIGEST]), int(values[_KIND])
+    packed: bytes = msgpack.packb([stored.file_id, *values], unicode_errors="surrogatepass")
+    return packed + _checksum(packed)
 
 
-def _unpack(file_id: int, digest: bytes, kind: int, language: str, record: bytes) -> dict[str, Any]:
-    """The fields that have no column of their own.  Raises ValueError for a row that was changed on disk."""
+def _unpack(record: bytes) -> tuple[int, Chunk]:
+    """What `_pack` was given.  Raises ValueError for a row that was changed on disk."""
     packed = record[:-_CHECKSUM_BYTES]
-    if record[-_CHECKSUM_BYTES:] != _checksum(file_id, digest, kind, language, packed):
-        raise ValueError(f"the chunk {digest.hex()} is not what was written")
-    return dict(zip(_PACKED, msgpack.unpackb(packed, unicode_errors="surrogatepass"), strict=True))
+    if record[-_CHECKSUM_BYTES:] != _checksum(packed):
+        raise ValueError("a chunk is not what was written")
+    file_id, *values = msgpack.unpackb(packed, unicode_errors="surrogatepass")
+    values[_DIGEST], values[_KIND] = values[_DIGEST].hex(), SymbolKind(values[_KIND])
+    if values[_WHOLE] is not None:
+        values[_WHOLE] = Span(*values[_WHOLE])
+    return file_id, Chunk(*values)
 
 
-def _checksum(file_id: int, digest: bytes, kind: int, language: str, packed: bytes) -> bytes:
-    columns = b"%d %b %d %b" % (file_id, digest, kind, language.encode())
-    return zlib.crc32(packed, zlib.crc32(columns)).to_bytes(_CHECKSUM_BYTES, "little")
-
-
-def _alive(rows: pa.Table, snapshot: Snapshot) -> list[int]:
-    """Positions of the rows whose file version is live."""
-    live = snapshot.by_id
-    return [i for i, file_id in enumerate(rows.column("file_id").to_pylist()) if file_id in live]
+def _checksum(packed: bytes) -> bytes:
+    return zlib.crc32(packed).to_bytes(_CHECKSUM_BYTES, "little")
 
 
 def _decode(rows: pa.Table, snapshot: Snapshot) -> list[StoredChunk]:
-    """The live chunks among `rows`, by path and place."""
-    return sorted(
-        _decode_at(rows, _alive(rows, snapshot), snapshot),
-        key=_position,
-    )
+    """The live chunks among `rows`, in their order."""
+    live = snapshot.by_id
+    found = map(_unpack, rows.column("record").to_pylist())
+    return [StoredChunk(live[file_id].path, file_id, chunk) for file_id, chunk in found if file_id in live]
 
 
 def _place(stored: StoredChunk) -> Place:
@@ -348,18 +358,6 @@ def _place(stored: StoredChunk) -> Place:
 
 def _position(stored: StoredChunk) -> tuple[str, int, int]:
     return (stored.path, stored.chunk.start_byte, stored.chunk.part)
-
-
-def _decode_at(rows: pa.Table, positions: list[int], snapshot: Snapshot) -> list[StoredChunk]:
-    taken = rows.select(_READ).take(pa.array(positions, pa.int64()))
-    out = []
-    for file_id, digest, kind, language, record in zip(*(c.to_pylist() for c in taken.columns), strict=True):
-        values = _unpack(file_id, digest, kind, language, record)
-        if values["whole"] is not None:
-            values["whole"] = Span(*values["whole"])
-        chunk = Chunk(kind=SymbolKind(kind), language=language, digest=digest.hex(), **values)
-        out.append(StoredChunk(snapshot.by_id[file_id].path, file_id, chunk))
-    return out
 
 
 def _fold(name: str) -> str:

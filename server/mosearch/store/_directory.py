@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +15,27 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Directory:
-    """24 bytes for each live chunk, in the order of `keys`; every array is [rows]."""
+    """28 bytes for each live chunk, in the order of `keys`; every array is [rows]."""
 
     keys: NDArray[np.uint64]
     """What `key_of` gives for each digest."""
     file_ids: NDArray[np.int64]
     row_ids: NDArray[np.uint64]
     """LanceDB's address of the row, which holds for one version of the table."""
+    by_row: NDArray[np.int32]
+    """Indices into the other arrays, in the order of `row_ids`."""
     version: tuple[int, int]
     """Of the tables of chunks and of files."""
+
+    def places_of(self, row_ids: NDArray[np.uint64]) -> list[Place | None]:
+        """Where each of some rows is; None for a row that is not live, or not known yet."""
+        if not len(self.by_row):
+            return [None] * len(row_ids)
+        at = np.searchsorted(self.row_ids, row_ids, sorter=self.by_row)
+        found = self.by_row[np.minimum(at, len(self.by_row) - 1)]
+        known = (self.row_ids[found] == row_ids).tolist()
+        places = zip(self.file_ids[found].tolist(), self.keys[found].tolist(), strict=True)
+        return [place if is_known else None for place, is_known in zip(places, known, strict=True)]
 
     def files_of(self, keys: Sequence[int]) -> list[list[int]]:
         """For each text the files in which it occurs, each once."""
@@ -47,7 +59,9 @@ def build(rows: pa.Table, live: NDArray[np.int64], version: tuple[int, int]) -> 
     keys = first_bytes(rows.column("digest"))
     kept = np.flatnonzero(np.isin(file_ids, live))
     order = kept[np.argsort(keys[kept], kind="stable")]
-    return Directory(keys[order], file_ids[order], rows.column("_rowid").to_numpy()[order], version)
+    row_ids = rows.column("_rowid").to_numpy()[order]
+    by_row = np.argsort(row_ids).astype(np.int32)
+    return Directory(keys[order], file_ids[order], row_ids, by_row, version)
 
 
 def key_of(digest: bytes) -> int:
@@ -65,15 +79,28 @@ def first_bytes(digests: pa.ChunkedArray) -> NDArray[np.uint64]:
 
 
 def distinct(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Sorted, each once.  `np.unique` would import what `_arrow` avoids, too."""
-    ordered = np.sort(keys)
-    is_new = np.ones(len(ordered), bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=is_new[1:])
-    return ordered[is_new]
+    """Of sorted keys, each once.  `np.unique` would import what `_arrow` avoids, too."""
+    is_new = np.ones(len(keys), bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
+    return keys[is_new]
+
+
+def among(keys: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which keys are among the sorted ones: what `np.isin` says, which would sort them all."""
+    if not len(ordered):
+        return np.zeros(len(keys), bool)
+    at = np.searchsorted(ordered, keys)
+    found: NDArray[np.bool_] = ordered[np.minimum(at, len(ordered) - 1)] == keys
+    return found
+
+
+def numbers(digests: Iterable[bytes]) -> NDArray[np.uint64]:
+    """Each digest as two numbers: uint64 [n, 2], a row's bytes being those of the digest."""
+    return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
 
 
 def whole(digests: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """Each digest as two numbers: uint64 [n, 2], a row's bytes being those of the digest."""
+    """A column of digests as `numbers`: uint64 [n, 2]."""
     blocks = [np.empty((0, 2), np.uint64)]
     for chunk in digests.chunks:
         data = np.frombuffer(chunk.buffers()[1], "<u8").reshape(-1, 2)

@@ -66,8 +66,8 @@ class FilesTable:
         self._table = table
         self._mutex = threading.Lock()
         self._snapshot = Snapshot(-1, {})
-        self._read: dict[int, tuple[Any, ...]] = {}
-        """`file_id` → the row as it was last read: what is the same need not be checked again."""
+        self._read: dict[int, int] = {}
+        """`file_id` → hash of the row as it was last read: what is the same need not be checked again."""
 
     def version(self) -> int:
         return int(self._table.version)
@@ -127,10 +127,11 @@ class FilesTable:
         for values in zip(*columns, strict=True):
             file_id = values[_FILE_ID]
             record = known.get(file_id)
-            if record is None or before.get(file_id) != values:
+            row = hash(values)
+            if record is None or before.get(file_id) != row:
                 found = _opened(FileRecord(*values))
                 record = record if record == found else found
-            self._read[file_id] = values
+            self._read[file_id] = row
             by_path[record.path] = record
         return Snapshot(version, MappingProxyType(by_path))
 

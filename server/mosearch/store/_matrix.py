@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosearch import memory
-from mosearch.store._directory import Directory
+from mosearch.store._directory import Directory, numbers
 from mosearch.store._values import MOST_ROWS
 from mosearch.store._vectors import Float16, VectorTable
 
 _FEW_ROWS = 2_000
 """So many new rows are looked up; for more, the table is read anew."""
+_MOST_TABLES = 3
+"""A question asks at no more exits than the first, the index's and the re-ranking one; a table that gave way
+to another of them would be read again by each question."""
 _BLOCK_ROWS = 1_024
 """Widened to float32 at a time: what stays in a core's cache is multiplied fastest."""
 _LEVELS = 127.0
@@ -31,7 +34,7 @@ class Matrix:
     """Its arrays are never changed once made."""
 
     digests: NDArray[np.uint64]
-    """[n, 2]: see `_directory.whole`."""
+    """[n, 2]: see `_directory.numbers`."""
     rows: NDArray[np.int8]
     """[n, dim]."""
     scale: NDArray[np.float32]
@@ -68,7 +71,7 @@ class Matrix:
             return {}
         if self._order is None:
             self._order = np.argsort(self.keys, kind="stable")
-        wanted = _numbers([bytes.fromhex(digest) for digest in digests])
+        wanted = numbers([bytes.fromhex(digest) for digest in digests])
         at = np.searchsorted(self.keys, wanted[:, 0], sorter=self._order)
         places = self._order[np.minimum(at, len(self._order) - 1)]
         known = np.flatnonzero((self.digests[places] == wanted).all(axis=1))
@@ -95,8 +98,9 @@ class Matrices:
                     self._known.pop(name, None)
                     return None
                 known = self._known[name] = version, _read(table, known[1] if known else None)
-                self._make_room(name)
             self._known.move_to_end(name)
+            while len(self._known) > _MOST_TABLES:
+                self._known.popitem(last=False)
             return known[1]
 
     def learn(
@@ -110,13 +114,7 @@ class Matrices:
             total = len(known[1].rows) + len(rows)
             # What was read while these rows were written may hold them already.
             if total <= MOST_ROWS and total == table.rows():
-                self._known[name] = before + 1, _joined([known[1], _packed(_numbers(digests), rows)])
-                self._make_room(name)
-
-    def _make_room(self, name: Hashable) -> None:
-        for other in list(self._known):
-            if other != name and sum(len(m.rows) for _, m in self._known.values()) > MOST_ROWS:
-                del self._known[other]
+                self._known[name] = before + 1, _joined([known[1], _packed(numbers(digests), rows)])
 
 
 def _read(table: VectorTable, old: Matrix | None) -> Matrix:
@@ -127,17 +125,28 @@ def _read(table: VectorTable, old: Matrix | None) -> Matrix:
         new = present[np.isin(present[:, 0], old.keys, invert=True)]
         if len(new) <= _FEW_ROWS:
             digests, vectors = table.get([row.tobytes() for row in new])
-            added = _packed(_numbers(digests), vectors)
+            added = _packed(numbers(digests), vectors)
             return _joined([Matrix(old.digests[kept], old.rows[kept], old.scale[kept]), added])
-    blocks = [_packed(digests, vectors) for digests, vectors in table.batches()]
-    whole = _joined([_packed(np.empty((0, 2), np.uint64), np.empty((0, table.dim), np.float16)), *blocks])
+    whole = _empty(table.rows(), table.dim)
+    end = 0
+    for keys, vectors in table.batches():
+        start, end = end, end + len(keys)
+        if end > len(whole.rows):  # rows that were added meanwhile
+            whole = _joined([_part(whole, start), _empty(len(keys), table.dim)])
+        part = _packed(keys, vectors)
+        whole.digests[start:end], whole.rows[start:end] = part.digests, part.rows
+        whole.scale[start:end] = part.scale
     memory.give_back()  # what was read took twice as much
-    return whole
+    return _part(whole, end)
 
 
-def _numbers(digests: Sequence[bytes]) -> NDArray[np.uint64]:
-    """See `_directory.whole`."""
-    return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
+def _empty(rows: int, dim: int) -> Matrix:
+    """To be filled."""
+    return Matrix(np.empty((rows, 2), np.uint64), np.empty((rows, dim), np.int8), np.empty(rows, np.float32))
+
+
+def _part(matrix: Matrix, end: int) -> Matrix:
+    return Matrix(matrix.digests[:end], matrix.rows[:end], matrix.scale[:end])
 
 
 def _packed(digests: NDArray[np.uint64], vectors: Float16) -> Matrix:

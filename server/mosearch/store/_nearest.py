@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosearch.store._chunks import ChunksTable, condition
-from mosearch.store._directory import Directory, key_of
+from mosearch.store._directory import Directory, among, key_of
 from mosearch.store._files import Snapshot
 from mosearch.store._matrix import Matrix
 from mosearch.store._vectors import VectorTable
@@ -23,7 +23,10 @@ _COPIES = 8
 """At most so many chunks of one and the same text in an answer."""
 _COMPARE_ALL = 2_000
 """Up to so many allowed vectors, comparing each is faster than searching among all, and exact."""
-_APPROXIMATE_MOST = 2_000
+_NAME_ALL = 30_000
+"""Up to so many, LanceDB is told which rows to compare: a tenth of a second."""
+_APPROXIMATE_MOST = 20_000
+"""Above so many neighbours, reading them takes as long as comparing all."""
 _JOINED_AT_ONCE = 64
 
 
@@ -39,15 +42,14 @@ class Question:
     """Those that the filters' globs allow."""
 
 
-def among(matrix: Matrix, chunks: ChunksTable, asked: Question) -> Hits:
+def by_comparing(matrix: Matrix, chunks: ChunksTable, asked: Question) -> Hits:
     """By comparing every vector of a table."""
     directory = chunks.directory(asked.snapshot)
     where = condition(asked.filters, asked.within)
     if where is None:
         allowed = matrix.holding(directory)
     else:
-        digests = chunks.live_digests(where, asked.within)
-        allowed = np.isin(matrix.keys, np.fromiter(map(key_of, digests), np.uint64, len(digests)))
+        allowed = np.isin(matrix.keys, chunks.live_digests(where, asked.within)[:, 0])
     similarity = np.where(allowed, matrix.similarities(asked.query), -np.inf)
     count = min(asked.limit, int((similarity > -np.inf).sum()))
     best = np.argpartition(-similarity, count - 1)[:count] if count else np.empty(0, np.int64)
@@ -72,8 +74,11 @@ def approximately(vectors: VectorTable, chunks: ChunksTable, asked: Question) ->
         return hits
     allowed = chunks.live_digests(where, asked.within)
     if len(allowed) <= _COMPARE_ALL:
-        return join(_compare(vectors, allowed, asked.query))
-    return _widen(vectors, {key_of(digest) for digest in allowed}, asked, join)
+        return join(_compare(vectors, [row.tobytes() for row in allowed], asked.query))
+    keys = np.sort(allowed[:, 0])
+    if len(keys) <= _NAME_ALL:
+        return _masked(vectors, keys, asked, join)
+    return _widen(vectors, keys, asked, join)
 
 
 def _keyed(found: Iterable[tuple[bytes, float]]) -> Scored:
@@ -87,20 +92,31 @@ def _compare(vectors: VectorTable, allowed: Collection[bytes], query: NDArray[np
     return [(key_of(digests[i]), float(similarity[i])) for i in order]
 
 
+def _masked(
+    vectors: VectorTable, allowed: NDArray[np.uint64], asked: Question, join: Callable[[Scored], Hits]
+) -> Hits:
+    """Among the rows that are allowed only; exactly if the index overlooks too many of them."""
+    rows = vectors.rows_of(allowed)
+    found = vectors.nearest(asked.query, asked.limit, exact=False, among_rows=rows)
+    if len(found) < min(asked.limit, len(rows)):
+        found = vectors.nearest(asked.query, asked.limit, exact=True, among_rows=rows)
+    return join(_keyed(found))
+
+
 def _widen(
-    vectors: VectorTable, allowed: Collection[int], asked: Question, join: Callable[[Scored], Hits]
+    vectors: VectorTable, allowed: NDArray[np.uint64], asked: Question, join: Callable[[Scored], Hits]
 ) -> Hits:
     """Asks for more and more neighbours until enough of them are allowed, or there are no more."""
-    count, exact = asked.limit, False
+    count = asked.limit * max(8, 2 * vectors.rows() // len(allowed))
     while True:
-        count *= 8
-        exact = exact or count > _APPROXIMATE_MOST
-        found = _keyed(vectors.nearest(asked.query, count, exact=exact))
-        hits = join([pair for pair in found if pair[0] in allowed])
+        exact = count > _APPROXIMATE_MOST
+        found = _keyed(vectors.nearest(asked.query, count, exact=exact, refine=1))
+        is_allowed = among(np.array([key for key, _ in found], np.uint64), allowed)
+        hits = join([pair for pair, is_kept in zip(found, is_allowed, strict=True) if is_kept])
         if len(hits) >= asked.limit or (exact and len(found) < count):
             return hits
         # An approximate search that returns fewer has seen all it looks at, not all there is.
-        exact = exact or len(found) < count
+        count = count * 4 if len(found) == count else max(4 * count, _APPROXIMATE_MOST + 1)
 
 
 def _join(found: Scored, chunks: ChunksTable, directory: Directory, asked: Question) -> Hits:

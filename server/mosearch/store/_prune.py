@@ -17,7 +17,7 @@ import numpy as np
 from mosearch.store._chunks import ChunksTable
 from mosearch.store._files import FilesTable
 from mosearch.store._folders import make_private, tables_folder
-from mosearch.store._tables import Tables, connect
+from mosearch.store._tables import Tables, connect, new_session
 from mosearch.store._vectors import SECONDS_PER_DAY
 
 _USERS = "users"
@@ -106,7 +106,8 @@ def _live_digests(vectors_dir: Path) -> set[bytes]:
         if not (folder / "meta.json").exists():
             note.unlink()
             continue
-        connection = connect(folder)
+        connection = connect(folder, new_session())
         files = FilesTable(connection.open_table("files")).snapshot()
-        live.update(ChunksTable(connection.open_table("chunks")).live_digests(None, files))
+        digests = ChunksTable(connection.open_table("chunks")).live_digests(None, files)
+        live.update(row.tobytes() for row in digests)
     return live

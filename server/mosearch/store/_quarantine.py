@@ -58,13 +58,13 @@ def _is(index_dir: Path, seen: str) -> bool:
 
 
 def _set_vectors_aside(folder: Path) -> None:
-    from mosearch.store._tables import connect
+    from mosearch.store._tables import connect, new_session
     from mosearch.store._vectors import SCHEMA_COLUMNS, VectorTable
 
     def reads_back(name: str) -> bool:
         try:
             with translated("read vectors", folder):
-                table = connect(folder).open_table(name)
+                table = connect(folder, new_session()).open_table(name)
                 rows = sum(len(batch) for batch in table.search().select(SCHEMA_COLUMNS).to_batches())
                 whole = rows == int(table.count_rows())
                 if whole:  # its indices may be what is damaged

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mosearch.cosines import cosines
 from mosearch.errors import StoreError
 from mosearch.store._failures import retried, translated
 from mosearch.store._later import Later
@@ -110,6 +111,16 @@ class SharedVectors:
             found, matrix = retried(lambda: table.get(keys))
             return {d.hex(): row for d, row in zip(found, matrix, strict=True)}
 
+    def all_vectors(
+        self, fingerprint: str, exit: int
+    ) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.float16]]]:
+        """Some rows of a table at a time: digests as two numbers each, uint64 [n, 2] in their bytes' order,
+        and vectors, [n, dim].  For measurements."""
+        with translated("read vectors", self.vectors_dir):
+            table = self._tables.vectors.find(fingerprint, exit)
+            if table is not None:
+                yield from table.batches()
+
     def similarities(
         self, fingerprint: str, exit: int, query: NDArray[np.float32], digests: Collection[str]
     ) -> dict[str, float]:
@@ -123,8 +134,7 @@ class SharedVectors:
             matrix = retried(lambda: self._matrix(fingerprint, exit)) if left else None
         if matrix is None:
             known |= self._stored_vectors(fingerprint, exit, left)
-        cosines = {digest: float(vector.astype(np.float32) @ query) for digest, vector in known.items()}
-        return cosines | (matrix.similarities_of(left, query) if matrix is not None else {})
+        return cosines(known, query) | (matrix.similarities_of(left, query) if matrix is not None else {})
 
     def _matrix(self, fingerprint: str, exit: int) -> Matrix | None:
         table = self._tables.vectors.find(fingerprint, exit)

@@ -263,7 +263,7 @@ class Store(SharedVectors):
             asked = _nearest.Question(direction / length, limit, filters, snapshot, within)
             matrix = self._matrices.of((fingerprint, exit), table)
             if matrix is not None:
-                return _nearest.among(matrix, self._tables.chunks, asked)
+                return _nearest.by_comparing(matrix, self._tables.chunks, asked)
             return _nearest.approximately(table, self._tables.chunks, asked)
 
         return self._consistent(read)

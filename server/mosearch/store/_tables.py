@@ -18,7 +18,7 @@ from mosearch.store._locks import ProcessLock
 from mosearch.store._vectors import VectorTables
 
 # LanceDB's own limits are 6 GiB and 1 GiB.  At 100,000 chunks four times as much was no faster.
-_INDEX_CACHE_BYTES = 32 << 20
+_INDEX_CACHE_BYTES = 256 << 20
 _METADATA_CACHE_BYTES = 8 << 20
 
 
@@ -42,22 +42,27 @@ def open_tables(index_dir: Path, vectors_dir: Path, writer: ProcessLock, timeout
     if name is None:
         with writer.held(timeout):
             name = generation(index_dir) or _create(index_dir)
-    connection = connect(index)
+    session = new_session()
+    connection = connect(index, session)
     tables = Tables(
         FilesTable(_open(connection, index, "files", _files.SCHEMA)),
         ChunksTable(_open(connection, index, "chunks", _chunks.SCHEMA)),
-        VectorTables(connect(vectors), vectors),
+        VectorTables(connect(vectors, session), vectors),
         name,
     )
     _check_complete(tables, index_dir)
     return tables
 
 
-def connect(folder: Path) -> Any:
-    """A connection whose every read sees what other processes have written."""
-    session = lancedb.Session(
+def new_session() -> Any:
+    """What the connections of one process remember of what they read."""
+    return lancedb.Session(
         index_cache_size_bytes=_INDEX_CACHE_BYTES, metadata_cache_size_bytes=_METADATA_CACHE_BYTES
     )
+
+
+def connect(folder: Path, session: Any) -> Any:
+    """A connection whose every read sees what other processes have written."""
     return lancedb.connect(str(folder), read_consistency_interval=timedelta(0), session=session)
 
 
@@ -85,7 +90,7 @@ def _create(index_dir: Path) -> str:
     """
     for name in ("chunks", "files"):
         shutil.rmtree(tables_folder(index_dir) / f"{name}.lance", ignore_errors=True)
-    connection = connect(tables_folder(index_dir))
+    connection = connect(tables_folder(index_dir), new_session())
     chunks = connection.create_table("chunks", schema=_chunks.SCHEMA)
     ChunksTable.create_indices(chunks)
     connection.create_table("files", schema=_files.SCHEMA)

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+ROWS_VERSION = 2
+"""Raised when rows of chunks are packed in another way: indexes are then built anew."""
+
 MOST_ROWS = 200_000
-"""Vectors of up to so many rows, of all tables together, are compared in memory: 80 MB at 384 dimensions,
-15 ms for a question.  Larger tables have LanceDB's approximate index."""
+"""Vectors of a table of up to so many rows are compared in memory: 80 MB at 384 dimensions, 15 ms for a
+question.  Larger tables have LanceDB's approximate index."""
 
 
 class ChunkTerms(NamedTuple):
