@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mosearch.store import ChunkTerms, Store, _matrix
+from mosearch.store._directory import among, distinct
 from mosearch.store._vectors import VectorTable
 from mosearch.text import digest
 from mosearch.types import Chunk, FileRecord, Filters, StoredChunk, SymbolKind
@@ -192,6 +195,13 @@ def test_vectors_without_live_chunks_are_passed_over(store: Store) -> None:
     assert sorted(bodies_of(store.search_vectors(MODEL, EXIT, query, 9, ANY))) == own
 
 
+@given(st.lists(st.integers(0, 20)), st.lists(st.integers(0, 20)))
+def test_keys_are_found_among_sorted_ones(keys: list[int], others: list[int]) -> None:
+    ordered = np.array(sorted(others), np.uint64)
+    assert among(np.array(keys, np.uint64), ordered).tolist() == [key in others for key in keys]
+    assert distinct(ordered).tolist() == sorted(set(others))
+
+
 @pytest.mark.usefixtures("searched")
 def test_approximate_index_finds_what_a_scan_finds(store: Store) -> None:
     bodies = [f"body {i}" for i in range(1500)]
@@ -212,6 +222,31 @@ def test_approximate_index_finds_what_a_scan_finds(store: Store) -> None:
         assert [score for _, score in hits] == sorted((score for _, score in hits), reverse=True)
     assert found >= 0.9 * 200
     assert bodies_of(store.search_vectors(MODEL, EXIT, vectors[-1], 1, ANY)) == ["late"]
+
+
+@pytest.mark.parametrize("way", ["compared", "named", "widened"])
+def test_filters_find_what_a_scan_finds_however_much_they_allow(
+    store: Store, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr("mosearch.store._matrix.MOST_ROWS", 0)
+    if way != "compared":
+        monkeypatch.setattr("mosearch.store._nearest._COMPARE_ALL", 0)
+    if way == "widened":
+        monkeypatch.setattr("mosearch.store._nearest._NAME_ALL", 0)
+    common, rare = [f"go {i}" for i in range(1400)], [f"rust {i}" for i in range(100)]
+    put(store, "a.go", common, language="go")
+    put(store, "b.rs", rare, language="rust")
+    bodies = [*common, *rare]
+    spread = unit(1505, dim=12).astype(np.float32) @ np.random.default_rng(1).standard_normal((12, 128))
+    vectors = (spread / np.linalg.norm(spread, axis=1, keepdims=True)).astype(np.float32)
+    digests = [digest(body) for body in bodies]
+    store.add_vectors(MODEL, EXIT, digests, vectors[:1500].astype(np.float16))
+    assert store.optimize(ann_rows=1000)
+    for query in vectors[1500:]:
+        hits = store.search_vectors(MODEL, EXIT, query, 20, Filters(languages=frozenset({"rust"})))
+        scores = np.sort(vectors[1400:1500] @ query)[::-1][:20]
+        assert {stored.chunk.language for stored, _ in hits} == {"rust"}
+        assert [score for _, score in hits] == pytest.approx(scores, abs=2e-3)
 
 
 @pytest.mark.usefixtures("searched")
@@ -373,6 +408,21 @@ def test_the_vectors_of_other_models_go_when_asked_or_after_a_month(store: Store
 
 
 # Full text
+
+
+def test_rows_that_another_process_moved_are_found_by_their_words(store: Store, tmp_path: Path) -> None:
+    for number in range(4):
+        put(store, f"{number}.py", [f"common{number} shared"])
+    chunks, snapshot = store._tables.chunks, store._tables.files.snapshot()
+    before = chunks.directory(snapshot)
+    with Store.open(tmp_path / "index", tmp_path / "vectors") as other:
+        assert other.optimize()
+    rows = chunks._table.search().select(["file_id"]).with_row_id(True).to_arrow().column("_rowid").to_numpy()
+    assert before.places_of(rows) == [None] * 4
+    after = chunks.directory(snapshot)
+    assert chunks._places(rows, before) == after.places_of(rows)
+    assert None not in after.places_of(rows)
+    assert after.places_of(np.array([2**60], np.uint64)) == [None]
 
 
 @pytest.mark.parametrize("is_optimized", [False, True])

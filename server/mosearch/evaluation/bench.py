@@ -74,10 +74,16 @@ def scale(
     svg_file: Path | None,
     json_file: Path | None,
 ) -> None:
-    """First index, queries, memory and disk at each number of chunks, how they grow, and peers beside."""
+    """First index, queries, memory and disk at each number of chunks, how they grow, and peers beside.
+
+    Sizes that the JSON file has already are not measured again: so a long measurement can be done in parts.
+    """
     done: list[Size] = []
-    for size in measure_sizes(roots, sorted(sizes), folder, script=script, semble=semble):
-        done.append(size)
+    if json_file is not None and json_file.exists():
+        done = [Size(**one) for one in json.loads(json_file.read_text())]
+    left = sorted(set(sizes) - {size.wanted for size in done})
+    for size in measure_sizes(roots, left, folder, script=script, semble=semble):
+        done = sorted([*done, size], key=lambda one: one.chunks)
         click.echo(f"{size.chunks:,} chunks measured", err=True)
         if json_file is not None:
             json_file.write_text(json.dumps([asdict(one) for one in done], indent=1) + "\n")
@@ -100,7 +106,7 @@ def _print(sizes: list[Size]) -> None:
         table.add_column(f"{size.chunks:,} chunks", justify="right")
     table.add_column("grows as", justify="right")
     for name in sizes[0].figures:
-        values = [f"{size.figures[name]:,.2f}" for size in sizes]
+        values = [f"{size.figures[name]:,.2f}" if name in size.figures else "" for size in sizes]
         power = exponent(sizes, name)
         table.add_row(name, *values, "" if power != power else f"n^{power:.2f}")
     Console(width=160).print(table)

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
+from mosearch.connection import Connection
 from mosearch.engine import Engine
 from mosearch.errors import MosearchError
 from mosearch.evaluation import peers
@@ -23,11 +25,13 @@ from mosearch.evaluation.corpora import lay_out
 from mosearch.evaluation.shell import measure_first_answer
 from mosearch.ranking import FIELD_BOOSTS, parse_query
 from mosearch.settings import load_settings
-from mosearch.types import Filters
+from mosearch.types import Filters, Priority
 
 _QUERIES = 200
 _SCRIPT_FILES = 100
 _RECALL_AT = 50
+# Of larger ones the first answer would be measured by indexing all of it once more.
+_FIRST_ANSWER_UP_TO = 200_000
 _SAMPLE_S = 0.05
 _MB = 1e6
 
@@ -37,7 +41,7 @@ import json, sys, time, psutil
 from pathlib import Path
 start = time.perf_counter()
 from mosearch import memory
-memory.keep_few_pools()
+memory.keep_little()
 from mosearch.engine import Engine
 from mosearch.errors import MosearchError
 from mosearch.settings import load_settings
@@ -64,6 +68,7 @@ class Size:
     """The figures of one size; times in milliseconds unless the name says seconds."""
 
     chunks: int
+    wanted: int = 0
     files: int = 0
     figures: dict[str, float] = field(default_factory=dict)
 
@@ -99,13 +104,14 @@ def _measure(
     roots: Sequence[Path], chunks: int, root: Path, script: bool, semble: tuple[Path, Path] | None
 ) -> Size:
     lay_out(roots, chunks, root)
-    first_answer = measure_first_answer(root)
+    first_answer = measure_first_answer(root) if chunks <= _FIRST_ANSWER_UP_TO else 0.0
     start = time.perf_counter()
     report, peak_mb = _index(root)
     seconds = time.perf_counter() - start
-    size = Size(report["chunks"], report["files"])
+    size = Size(report["chunks"], chunks, report["files"])
     figures = size.figures
-    figures["first_answer_s"] = first_answer
+    if first_answer:
+        figures["first_answer_s"] = first_answer
     figures["index_s"] = seconds
     figures["chunks_per_s"] = size.chunks / seconds
     figures["index_peak_mb"] = peak_mb
@@ -167,27 +173,19 @@ def _queries(engine: Engine, queries: Sequence[str]) -> dict[str, float]:
         "query_cpu_ms": busy,
         **_percentiles("reranked", ranked),
         **_percentiles("bm25", words),
-        **_nearest(engine, len(queries)),
+        **_nearest(engine, queries),
     }
 
 
-def _nearest(engine: Engine, count: int) -> dict[str, float]:
-    """The candidate stage against exact search, asked with stored vectors that are disturbed a little."""
+def _nearest(engine: Engine, queries: Sequence[str]) -> dict[str, float]:
+    """The candidate stage against exact search."""
     fingerprint, exit = engine.model.fingerprint, engine.index_exit
-    digests = [
-        stored.chunk.digest
-        for path, record in engine.store.files().items()
-        if record.chunks
-        for stored in engine.store.chunks_of(path)
-    ]
-    vectors = engine.store.get_vectors(fingerprint, exit, digests)
-    matrix = np.stack(list(vectors.values())).astype(np.float32)
-    names = list(vectors)
-    random = np.random.default_rng(1)
-    picked = matrix[random.choice(len(matrix), count)]
-    asked = picked + random.normal(0, 0.5 / np.sqrt(matrix.shape[1]), picked.shape).astype(np.float32)
+    digests, matrix = _all_vectors(engine, exit)
+    encoder = Connection(engine.settings, None)
     exact_ms, approximate_ms, recalls = [], [], []
-    for query in asked / np.linalg.norm(asked, axis=1, keepdims=True):
+    for text in queries:
+        encoded = encoder.encode([text], "query", (exit,), priority=Priority.QUERY)
+        query = encoded[exit][0].astype(np.float32)
         start = time.perf_counter()
         similarity = matrix @ query
         best = np.argpartition(-similarity, _RECALL_AT)[:_RECALL_AT]
@@ -196,16 +194,25 @@ def _nearest(engine: Engine, count: int) -> dict[str, float]:
         found = engine.store.search_vectors(fingerprint, exit, query, _RECALL_AT, Filters())
         approximate_ms.append(1e3 * (time.perf_counter() - start))
         # A text that occurs more than once is one vector but several places.
-        wanted = {names[i] for i in best if similarity[i] > 0}
-        got = {stored.chunk.digest for stored, _ in found}
-        worst = min((score for _, score in found), default=0.0)
-        reached = {name for name in wanted if name in got or float(vectors[name] @ query) <= worst + 1e-3}
-        recalls.append(len(reached) / max(1, len(wanted)))
+        got = {bytes.fromhex(stored.chunk.digest) for stored, _ in found}
+        worst = min((score for _, score in found), default=-1.0)
+        reached = [similarity[i] <= worst + 1e-3 or digests[i].tobytes() in got for i in best]
+        recalls.append(float(np.mean(reached)))
+    encoder.close()
     return {
         "recall_at_50": float(np.mean(recalls)),
         **_percentiles("vectors", approximate_ms),
         **_percentiles("numpy", exact_ms),
     }
+
+
+def _all_vectors(engine: Engine, exit: int) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+    """Digests as two numbers each, [n, 2], and vectors, [n, dim], of all texts at an exit."""
+    parts = [
+        (digests, vectors.astype(np.float32))
+        for digests, vectors in engine.store.all_vectors(engine.model.fingerprint, exit)
+    ]
+    return np.concatenate([digests for digests, _ in parts]), np.concatenate([rows for _, rows in parts])
 
 
 def _timed(work: Any) -> float:
