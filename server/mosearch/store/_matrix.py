@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosearch import memory
-from mosearch.store._directory import Directory, numbers
+from mosearch.store._directory import Directory, among, numbers
 from mosearch.store._values import MOST_ROWS
 from mosearch.store._vectors import Float16, VectorTable
 
@@ -50,7 +50,7 @@ class Matrix:
         """Which rows are of texts that are in an index: [n]; remembered for the last one asked about."""
         known = self._holding
         if known is None or known[0] is not directory:
-            self._holding = known = directory, np.isin(self.keys, directory.keys)
+            self._holding = known = directory, among(self.keys, directory.keys)
         return known[1]
 
     def similarities(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
