@@ -142,7 +142,8 @@ def test_a_file_cannot_act_on_the_terminal(
     (small / "evil.md").write_text(f"# Balloon\x1b]0;owned\n\nIt floats.\x1b]0;owned\n{prose}")
     monkeypatch.setenv("FORCE_COLOR", terminal)
     command = [*COMMAND, "search", "balloon floats", "--root", str(small)]
-    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert not done.returncode, done.stderr.decode()
     assert b"evil.md" in done.stdout
     assert b"owned" in done.stdout
     assert b"\x1b]0;" not in done.stdout
