@@ -242,11 +242,21 @@ def test_filters_find_what_a_scan_finds_however_much_they_allow(
     digests = [digest(body) for body in bodies]
     store.add_vectors(MODEL, EXIT, digests, vectors[:1500].astype(np.float16))
     assert store.optimize(ann_rows=1000)
+    only_rust = Filters(languages=frozenset({"rust"}))
+    found = 0
     for query in vectors[1500:]:
-        hits = store.search_vectors(MODEL, EXIT, query, 20, Filters(languages=frozenset({"rust"})))
-        scores = np.sort(vectors[1400:1500] @ query)[::-1][:20]
-        assert {stored.chunk.language for stored, _ in hits} == {"rust"}
-        assert [score for _, score in hits] == pytest.approx(scores, abs=2e-3)
+        hits = store.search_vectors(MODEL, EXIT, query, 20, only_rust)
+        similarity = dict(zip(rare, (vectors[1400:1500] @ query).tolist(), strict=True))
+        nearest = sorted(rare, key=similarity.__getitem__, reverse=True)[:20]
+        found += len(set(nearest) & set(bodies_of(hits)))
+        assert len(hits) == 20
+        assert [score for _, score in hits] == sorted((score for _, score in hits), reverse=True)
+        for body, (_, score) in zip(bodies_of(hits), hits, strict=True):
+            assert score == pytest.approx(
+                similarity[body], abs=2e-3
+            )  # a KeyError is a hit in another language
+    # A neighbour whose one bit a dimension looks far away may be overlooked: one in 100, in one of ten runs.
+    assert found == 100 if way != "widened" else found >= 98
 
 
 @pytest.mark.usefixtures("searched")
