@@ -85,6 +85,10 @@ export interface FolderStatus {
   chunks?: number;
   /** Texts that have no vector yet. */
   pending?: number;
+  /** Exit → texts that have a vector there. */
+  vectors?: Record<string, number>;
+  /** Seconds since 1970: when the index was last found to be as the files are. */
+  last_sync?: number | null;
   /** Reason → number of files. */
   skipped?: Record<string, number>;
   /** Path → reason. */

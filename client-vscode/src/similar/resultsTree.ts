@@ -118,10 +118,15 @@ export class ResultsView implements TreeDataProvider<Node>, Disposable {
   private update(): void {
     const files = this.files();
     const count = files.reduce((sum, file) => sum + file.hits.length, 0);
-    this.view.description = this.results?.title ?? "";
-    this.view.message = this.results !== undefined && count === 0 ? l10n.t("Nothing found.") : "";
+    this.view.message = this.results === undefined ? "" : heading(this.results, count);
     this.changed.fire(undefined);
   }
+}
+
+/** What was asked: a view that is alone in its container has no room for a description. */
+function heading({ title, origin }: Results, count: number): string {
+  const asked = origin === undefined ? title : l10n.t("Similar to {0}", title);
+  return count === 0 ? l10n.t("{0}: nothing found.", asked) : asked;
 }
 
 function fileItem(node: FileNode): TreeItem {

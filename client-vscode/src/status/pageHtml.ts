@@ -1,6 +1,6 @@
 /** The status page's text.  No scripts: what can be done are links to commands. */
 
-import { Uri, l10n } from "vscode";
+import { Uri, env, l10n } from "vscode";
 import type { Health } from "../core/health.js";
 import { exitsOf } from "../core/health.js";
 import type { FolderStatus, Status } from "../core/protocol.js";
@@ -121,11 +121,13 @@ function rows(folder: FolderStatus): [string, string][] {
     [l10n.t("State"), stateText(folder)],
     [l10n.t("Files"), count(folder.files)],
     [l10n.t("Chunks"), count(folder.chunks)],
+    [l10n.t("Vectors"), vectors(folder.vectors)],
     [l10n.t("Without a vector yet"), count(folder.pending)],
     [l10n.t("Left out"), skipped(folder.skipped)],
     [l10n.t("Model"), folder.model],
     [l10n.t("Exits (index → re-rank)"), exitsOf(folder)],
     [l10n.t("Device"), deviceText(folder)],
+    [l10n.t("Last in step with the files"), time(folder.last_sync)],
     [l10n.t("Size on disk"), folder.bytes === undefined ? undefined : megabytes(folder.bytes)],
     [l10n.t("Index"), folder.index_dir],
   ];
@@ -159,6 +161,12 @@ function skipped(reasons: Record<string, number> | undefined): string {
     .join(", ");
 }
 
+function vectors(byExit: Record<string, number> | undefined): string {
+  return Object.entries(byExit ?? {})
+    .map(([exit, texts]) => l10n.t("{0} at exit {1}", count(texts) ?? "", exit))
+    .join(", ");
+}
+
 function failures(folder: FolderStatus): string {
   const failed = Object.entries(folder.failed ?? {});
   if (failed.length === 0) return "";
@@ -173,6 +181,10 @@ function failures(folder: FolderStatus): string {
 
 function count(value: number | undefined): string | undefined {
   return value?.toLocaleString("en-US");
+}
+
+function time(seconds: number | null | undefined): string | undefined {
+  return typeof seconds === "number" ? new Date(1000 * seconds).toLocaleString(env.language) : undefined;
 }
 
 function megabytes(bytes: number): string {

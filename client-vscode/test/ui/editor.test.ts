@@ -149,6 +149,7 @@ test("Find Similar Code in the context menu peeks at similar code and lists it i
   await work.escape();
   await work.page.locator('.activitybar [aria-label^="MoSEarch"]').first().click();
   await work.results.first().waitFor();
+  await work.page.getByText(/^Similar to src\/click\/decorators\.py:\d+$/).waitFor();
   await work.results.first().hover();
   await work.picture("10-view");
 });
@@ -245,6 +246,8 @@ test("the status page tells what is indexed and what can be done", async () => {
   await page.getByRole("heading", { name: "click" }).waitFor();
   const text = await page.locator("main").innerText();
   assert.match(text, /Files\s+1[5-9]/);
+  assert.match(text, /Vectors\s+\d+ at exit 0, \d+ at exit 6/);
+  assert.match(text, /Last in step with the files\s+\d/);
   await page.getByRole("button", { name: "Re-index" }).waitFor();
   await work.picture("14-status");
 });
