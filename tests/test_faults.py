@@ -149,6 +149,14 @@ def test_a_file_cannot_act_on_the_terminal(
     assert b"\x1b]0;" not in done.stdout
 
 
+def test_words_without_a_place_are_told_where_they_go(small: Path) -> None:
+    for command in (["index", "."], ["status", "src"], ["search", "a step", "src"], ["search", "a", "step"]):
+        said = _error(*command, "--root", small, code=2)
+        assert command[-1] in said
+        assert "quotes" in said
+        assert "--root" in said
+
+
 def test_unknown_settings_are_named(small: Path) -> None:
     (small / "mosearch.toml").write_text("limitt = 3")
     assert "limitt" in _error("search", "step", "--root", small, code=2)

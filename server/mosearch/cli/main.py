@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import sys
 import threading
 from collections.abc import Callable
@@ -35,7 +36,27 @@ _Command = Callable[..., Any]
 _Decorator = Callable[[_Command], _Command]
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+class _Hinting(click.Command):
+    """Tells where words go that a command does not expect: unquoted questions, folders without `--root`."""
+
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        if rest:
+            raise click.UsageError(
+                f"Nothing expected `{shlex.join(rest)}` here: "
+                "words that belong together go into quotes, the folder goes after --root.",
+                ctx,
+            )
+        return rest
+
+
+class _Group(click.Group):
+    command_class = _Hinting
+
+
+@click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mosearch")
 def _group() -> None:
     """Find code by what it does.  Everything stays on this machine."""
