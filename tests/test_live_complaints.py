@@ -282,6 +282,9 @@ def test_the_encoder_gives_way_as_far_as_it_is_told_to_and_knows_its_memory(
         host = psutil.Process(engine._encoder.client().status().pid)
         assert host.nice() == 12
         assert "--memory-mb 256" in " ".join(host.cmdline())
+        autogroup = Path(f"/proc/{host.pid}/autogroup")
+        if autogroup.exists():  # where sessions share the processors, niceness counts only within one
+            assert autogroup.read_text().split()[-1] == "12"
 
 
 # 6. Disk that grows without end.

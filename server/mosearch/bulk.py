@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ from typing import IO, Any
 from mosearch import memory
 from mosearch.errors import MosearchError
 from mosearch.ipc.spawn import detached
+from mosearch.priority import give_way
 from mosearch.progress import Cancel, Progress
 from mosearch.settings import Settings, cache_dir
 from mosearch.types import Depth
@@ -134,8 +134,7 @@ def main() -> int:
     with memory.loading():
         from mosearch.engine import Engine
 
-    if hasattr(os, "nice"):
-        os.nice(_NICENESS)
+    give_way(_NICENESS)
     asked = json.loads(sys.stdin.readline())
     cancel = threading.Event()
     threading.Thread(target=_watch, args=(sys.stdin, cancel), name="mosearch-watch", daemon=True).start()

@@ -15,6 +15,7 @@ import psutil
 from mosearch import memory
 from mosearch.errors import MosearchError
 from mosearch.ipc.background import begin
+from mosearch.priority import give_way
 
 _log = logging.getLogger("mosearch.mose")
 
@@ -24,7 +25,7 @@ _WATCH_SECONDS = 0.5
 def main() -> int:
     options = _options()
     begin(_log)
-    _give_way(options.niceness)
+    give_way(options.niceness)
     admitted = threading.Event()
     if options.started_by is not None:
         _leave_with(options.started_by, admitted)
@@ -66,16 +67,6 @@ def _leave_with(process: int, admitted: threading.Event) -> None:
                 os._exit(0)
 
     threading.Thread(target=watch, name="starter", daemon=True).start()
-
-
-def _give_way(niceness: int) -> None:
-    """Let other processes go first; whoever is started by one that gives way further, does so, too."""
-    if sys.platform == "win32":
-        psutil.Process().nice(
-            psutil.BELOW_NORMAL_PRIORITY_CLASS if niceness else psutil.NORMAL_PRIORITY_CLASS
-        )
-    else:
-        os.setpriority(os.PRIO_PROCESS, 0, max(niceness, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def default_threads() -> int:

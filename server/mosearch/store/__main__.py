@@ -6,19 +6,18 @@ which is then on standard error.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from mosearch.errors import StoreError
+from mosearch.priority import give_way
 from mosearch.store import Store
 
 _NICENESS = 10
 
 
 def main(index_dir: str, vectors_dir: str, ann_rows: str) -> int:
-    if hasattr(os, "nice"):
-        os.nice(_NICENESS)
+    give_way(_NICENESS)
     try:
         with Store.open(Path(index_dir), Path(vectors_dir)) as store:
             return 0 if store.optimize(int(ann_rows)) else 1
