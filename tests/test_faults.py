@@ -157,6 +157,17 @@ def test_words_without_a_place_are_told_where_they_go(small: Path) -> None:
         assert "--root" in said
 
 
+def test_tables_that_cannot_be_cared_for_do_not_cost_the_answer(small: Path, tmp_path: Path) -> None:
+    """Not even those of another model: they are set aside."""
+    _run("index", "--root", small)
+    (vectors,) = (tmp_path / "cache" / "vectors").glob("*/v1")
+    other = vectors / f"vectors_{'0' * 16}_1.lance" / "_versions"
+    other.mkdir(parents=True)
+    (other / "18446744073709551614.manifest").write_bytes(b"no manifest")
+    assert _run("search", "step", "--root", small)["hits"]
+    assert not other.exists()
+
+
 def test_unknown_settings_are_named(small: Path) -> None:
     (small / "mosearch.toml").write_text("limitt = 3")
     assert "limitt" in _error("search", "step", "--root", small, code=2)

@@ -21,6 +21,7 @@ import pytest
 from mosearch.errors import StoreDamagedError, StoreError, StoreFullError, StoreLockedError
 from mosearch.store import ChunkTerms, Store
 from mosearch.store._failures import translated
+from mosearch.store._locks import ProcessLock
 from mosearch.text import digest
 from mosearch.types import Chunk, FileRecord, Filters, StoredChunk, SymbolKind
 
@@ -223,6 +224,56 @@ def test_threads_may_write_and_read_at_once(folder: Path) -> None:
             thread.join()
         assert failures == []
         assert [c.chunk.text for p in ("a.py", "b.py") for c in store.chunks_of(p)] == ["a.py 7", "b.py 7"]
+
+
+def test_a_table_that_is_being_created_is_not_there_yet(folder: Path) -> None:
+    """LanceDB writes a version under another name first; a process killed then leaves just that."""
+    with open_store(folder) as store:
+        put(store, "a.py", ["one"])
+        half = folder / "vectors" / "v1" / f"vectors_{MODEL[:16]}_{EXIT + 1}.lance" / "_versions"
+        half.mkdir(parents=True)
+        (half / "18446744073709551614.manifest#1").write_bytes(b"")
+        assert not store.maintenance_due()
+        assert store.coverage(MODEL).vectors == {EXIT: 1}
+        assert store.stats().vectors == {(MODEL[:16], EXIT): 1}
+        store.add_vectors(MODEL, EXIT + 1, [digest("one")], np.ones((1, DIM), np.float16))
+        assert store.coverage(MODEL).vectors == {EXIT: 1, EXIT + 1: 1}
+
+
+def test_readers_are_not_hurt_by_tables_that_others_create(folder: Path) -> None:
+    """As a question does that writes the first deep vectors while its process looks whether to merge."""
+    vector = np.ones((1, DIM), np.float16)
+    with open_store(folder) as store:
+        put(store, "a.py", ["one"])
+
+        def create() -> None:
+            for exit in range(10, 30):
+                store.add_vectors(MODEL, exit, [digest("one")], vector)
+
+        creating = threading.Thread(target=create)
+        creating.start()
+        while creating.is_alive():
+            store.maintenance_due()
+            store.coverage(MODEL)
+        assert len(store.coverage(MODEL).vectors) == 21
+
+
+def test_an_index_that_is_being_filled_can_be_opened(folder: Path) -> None:
+    """Two first commands at once: the second does not wait for all that the first does."""
+    opened = threading.Event()
+
+    def open_it() -> None:
+        with open_store(folder):
+            opened.set()
+
+    (folder / "index").mkdir(parents=True)
+    with ProcessLock(folder / "index" / "writer.lock").held(0):
+        second = threading.Thread(target=open_it)
+        second.start()
+        assert not opened.wait(0.5)
+        with open_store(folder):
+            assert opened.wait(5)
+    second.join()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")

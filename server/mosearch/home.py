@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from mosearch import parsing, ranking, store, workspace
@@ -43,9 +44,10 @@ def open_store(index_dir: Path, vectors_dir: Path) -> Store:
 
 def drop_outdated(index_dir: Path) -> None:
     """Delete what other versions of MoSEarch left beside it, unless one may still be in use."""
-    for folder in index_dir.parent.iterdir():
-        if folder != index_dir and time.time() - folder.stat().st_mtime > _OUTDATED_S:
-            shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # others may be at it, and the next time is as good
+        for folder in index_dir.parent.iterdir():
+            if folder != index_dir and time.time() - folder.stat().st_mtime > _OUTDATED_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder_name(identity: str, readable: str) -> str:

@@ -95,11 +95,11 @@ class Upkeep(Opened):
         """Merge small writes and refresh the indices if that is due, in a process of low priority.
 
         With `cancel`, waits for it and ends it early when that is raised; without, it goes on by itself.
-        Does nothing while another thread is at it.
+        Does nothing while another thread is at it.  Raises `StoreError`.
         """
         if self._maintaining.acquire(blocking=False):
             try:
-                self._maintain(cancel)
+                self._mended(lambda: self._maintain(cancel))
             finally:
                 self._maintaining.release()
 

@@ -9,7 +9,7 @@ import shlex
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -311,7 +311,8 @@ def _answer_here(root: Path, settings: Settings, request: Request, progress: Pro
     resolved = workspace.resolve_root(root)
     with Engine(resolved, settings, warm_up=True, patience_seconds=patience) as engine:
         answer = requests.answer(engine, request, progress, threading.Event())
-        engine.maintain()
+        with suppress(MosearchError, OSError):  # the answer stands; whoever comes next cares for the tables
+            engine.maintain()
         return answer
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,8 @@ _CONFLICT = re.compile(r"commit conflict|concurrent", re.IGNORECASE)
 
 ATTEMPTS = 3
 """At reading what others change at the same moment."""
+_PAUSES_S = (0.0, 0.01, 0.03, 0.1)
+"""Somebody who merges one thing after another could come in between every time."""
 
 _T = TypeVar("_T")
 
@@ -52,9 +55,10 @@ def translated(action: str, folder: Path) -> Iterator[None]:
 
 def retried(read: Callable[[], _T]) -> _T:
     """Reads again when what was being read was merged away by another process's `optimize`."""
-    for _ in range(ATTEMPTS - 1):
+    for pause in _PAUSES_S:
         with suppress(RuntimeError, ValueError, OSError):
             return read()
+        time.sleep(pause)
     return read()
 
 

@@ -83,7 +83,7 @@ class Store(SharedVectors):
             for folder in (index_dir, vectors_dir):
                 make_private(folder)
             writer = ProcessLock(index_dir / "writer.lock")
-            tables = open_tables(index_dir, vectors_dir, writer, TIMEOUT)
+            tables = retried(lambda: open_tables(index_dir, vectors_dir, writer, TIMEOUT))
             register(index_dir, vectors_dir)
             return cls(index_dir, vectors_dir, tables, writer, CoverageCounter(tables), Matrices())
 
@@ -118,7 +118,7 @@ class Store(SharedVectors):
     def files(self) -> Mapping[str, FileRecord]:
         """Path → record of every searchable file, as of now, also when another process wrote last."""
         with translated("read the list of files", self.index_dir):
-            return self._tables.files.snapshot().by_path
+            return retried(self._tables.files.snapshot).by_path
 
     def commit(
         self, files: Sequence[FileRecord], chunks: Sequence[StoredChunk], terms: Sequence[ChunkTerms]
@@ -289,7 +289,7 @@ class Store(SharedVectors):
 
         files, live, dead = self._consistent(read)
         with translated("count vectors", self.vectors_dir):
-            vectors = {key: table.rows() for key, table in self._tables.vectors.all().items()}
+            vectors = {key: retried(table.rows) for key, table in self._tables.vectors.all().items()}
             return StoreStats(
                 files=files,
                 chunks=live,
@@ -320,7 +320,7 @@ class Store(SharedVectors):
         from mosearch.store import _maintenance
 
         with translated("inspect the index", self.index_dir):
-            return _maintenance.is_due(self._tables, ann_rows)
+            return retried(lambda: _maintenance.is_due(self._tables, ann_rows))
 
     def optimize(self, ann_rows: int = MOST_ROWS) -> bool:
         """Sweeps, merges small writes, brings the indices up to date, and prunes the vectors.

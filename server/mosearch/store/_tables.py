@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from mosearch.errors import StoreDamagedError
+from mosearch.errors import StoreDamagedError, StoreLockedError
 from mosearch.store import _chunks, _files
 from mosearch.store._chunks import ChunksTable
 from mosearch.store._files import FilesTable
@@ -20,6 +22,7 @@ from mosearch.store._vectors import VectorTables
 # LanceDB's own limits are 6 GiB and 1 GiB.  At 100,000 chunks four times as much was no faster.
 _INDEX_CACHE_BYTES = 256 << 20
 _METADATA_CACHE_BYTES = 8 << 20
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,7 @@ def open_tables(index_dir: Path, vectors_dir: Path, writer: ProcessLock, timeout
     index, vectors = tables_folder(index_dir), tables_folder(vectors_dir)
     for folder in (index_dir, index, vectors_dir, vectors):
         make_private(folder)
-    name = generation(index_dir)
-    if name is None:
-        with writer.held(timeout):
-            name = generation(index_dir) or _create(index_dir)
+    name = _created(index_dir, writer, timeout)
     session = new_session()
     connection = connect(index, session)
     tables = Tables(
@@ -81,6 +81,22 @@ def _check_complete(tables: Tables, index_dir: Path) -> None:
                 f"{index_dir} lists {snapshot.chunks} chunks but holds {rows}. "
                 "It has to be set aside and built again."
             )
+
+
+def _created(index_dir: Path, writer: ProcessLock, timeout: float) -> str:
+    """The name of the tables, which are created unless there are some.
+
+    Whoever has just created them may go on to fill them at once, for minutes: that is not waited for.
+    Raises StoreLockedError after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if name := generation(index_dir):
+            return name
+        with suppress(StoreLockedError), writer.held(_LOOK_SECONDS):
+            return generation(index_dir) or _create(index_dir)
+    with writer.held(0):
+        return generation(index_dir) or _create(index_dir)
 
 
 def _create(index_dir: Path) -> str:

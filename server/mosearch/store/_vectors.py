@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mosearch.errors import StoreError
 from mosearch.store._arrow import as_column
 from mosearch.store._directory import among, first_bytes, numbers, whole
+from mosearch.store._failures import retried
 from mosearch.store._lance import BTree, IvfRq
 from mosearch.store._sql import in_digests, in_integers
 
@@ -225,12 +226,19 @@ class VectorTables:
     def _find(self, name: str) -> VectorTable | None:
         with self._mutex:
             if name not in self._open:
-                # A folder without versions is what a process killed while creating the table leaves.
-                versions = self._folder / f"{name}.lance" / "_versions"
-                if not versions.is_dir() or not any(versions.iterdir()):
+                # Without a whole version it is being created just now, or was when a process was killed.
+                if not _has_version(self._folder / f"{name}.lance"):
                     return None
-                self._open[name] = VectorTable(self._connection.open_table(name))
+                self._open[name] = VectorTable(retried(lambda: self._connection.open_table(name)))
             return self._open[name]
+
+
+def _has_version(folder: Path) -> bool:
+    """Whether a table has a version that is whole: what is being written has another name until then."""
+    try:
+        return any(path.suffix == ".manifest" for path in (folder / "_versions").iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def index_digests(table: Any) -> None:
