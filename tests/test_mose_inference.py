@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mosearch.encoder import model_info
 from mosearch.encoder.models import load_config
 from mosearch.encoder.tokens import TextTokenizer, split_identifiers
-from mosearch.errors import ModelError, UsageError
+from mosearch.errors import CancelledError, ModelError, UsageError
 from mosearch.mose import Encoder, load
 from mosearch.mose.inference import Batch
 from mosearch.text import split_identifier
@@ -102,6 +102,28 @@ def test_a_text_that_does_not_fit_into_memory_alone_fails(encoder: Encoder) -> N
     encoder._model.register_forward_pre_hook(no_memory)
     with pytest.raises(torch.OutOfMemoryError):
         encoder.run(Batch((0,), ([2, 3],)), (1,))
+
+
+def test_others_come_in_between_layers_and_may_end_a_pass(encoder: Encoder) -> None:
+    batch = Batch((0, 1), ([2, 5, 9, 3], [2, 7, 3]))
+    between = Batch((0,), ([2, 8, 3],))
+    pauses: list[NDArray[np.float16]] = []
+    alone, alone_between = encoder.run(batch, (1, 2)), encoder.run(between, (2,))[2]
+
+    def pause() -> None:
+        pauses.append(encoder.run(between, (2,))[2])
+
+    found = encoder.run(batch, (1, 2), pause)
+    assert len(pauses) == 1  # a tiny model has two layers
+    assert np.array_equal(pauses[0], alone_between)
+    assert all(np.array_equal(found[exit], alone[exit]) for exit in (1, 2))
+
+    def leave() -> None:
+        raise CancelledError("The client left.")
+
+    with pytest.raises(CancelledError):
+        encoder.run(batch, (2,), leave)
+    assert np.array_equal(encoder.run(batch, (2,))[2], alone[2])
 
 
 def test_an_unknown_exit_is_refused(encoder: Encoder) -> None:

@@ -22,11 +22,13 @@ class Bert(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.layers))
 
-    def forward(self, ids: Tensor, mask: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
+    def forward(
+        self, ids: Tensor, mask: Tensor, layers: Collection[int], pause: Callable[[], None] | None = None
+    ) -> dict[int, Tensor]:
         """`ids` int [b, t], `mask` bool [b, t], True for tokens that are no padding.
 
         Returns hidden states [b, t, hidden_size] by layer; layer 0 is the bare token embeddings, which
-        do not depend on a token's neighbours or place.
+        do not depend on a token's neighbours or place.  `pause` is called between layers.
         """
         tokens = self.token(ids)
         found = {0: tokens} if 0 in layers else {}
@@ -36,6 +38,8 @@ class Bert(nn.Module):
         hidden = self.norm(tokens + self.position.weight[: ids.shape[1]])
         attended = mask[:, None, None, :]
         for number, layer in enumerate(self.layers[:deepest], start=1):
+            if pause is not None and number > 1:
+                pause()
             hidden = layer(hidden, attended)
             if number in layers:
                 found[number] = hidden

@@ -167,7 +167,7 @@ class Encoder:
     ) -> Callable[[], Found]:
         """Start one forward pass; what is returned waits for its result.
 
-        `pause` is called between small pieces of the work of a large model on a CPU: it may run other
+        `pause` is called between small pieces of the work on a CPU: it may run other
         batches, or raise, which ends the pass.  What the device has no memory for is done in halves; when
         the device itself is lost, the CPU takes over, and `trouble` says so.  Raises ModelError when the
         part of the model that is needed first now is damaged or has no room.
@@ -271,7 +271,9 @@ class Encoder:
             found = model.packed(Packed.of(ids, self.device), exits, pause)
         else:
             tokens, mask = padded(ids)
-            found = model(tokens.to(self.device), mask.to(self.device), exits)
+            # A GPU runs ahead of whoever gives it work: there is nothing to come in between.
+            between = pause if self.device.type == "cpu" else None
+            found = model(tokens.to(self.device), mask.to(self.device), exits, between)
         halves = {layer: vectors.half() for layer, vectors in found.items()}
         if self.device.type != "cuda":
             ready = {layer: vectors.cpu().numpy() for layer, vectors in halves.items()}

@@ -38,12 +38,16 @@ class MultiExitEncoder(nn.Module):
         self._reads = {e.layer: config.head_inputs(e) for e in config.exits}
 
     def forward(
-        self, input_ids: Tensor, mask: Tensor, exits: Collection[int] | None = None
+        self,
+        input_ids: Tensor,
+        mask: Tensor,
+        exits: Collection[int] | None = None,
+        pause: Callable[[], None] | None = None,
     ) -> dict[int, Tensor]:
         """`input_ids` int64 [b, t], `mask` bool [b, t] (True: a token, False: padding).
 
-        Returns L2-normalised float32 [b, dim] by exit; None asks for all exits.  Raises KeyError for a
-        layer that is no exit.
+        Returns L2-normalised float32 [b, dim] by exit; None asks for all exits.  A BERT calls `pause`
+        between its layers.  Raises KeyError for a layer that is no exit.
         """
         layers = self.config.exit_layers if exits is None else tuple(exits)
         heads = {layer: self._exit(layer) for layer in layers}
@@ -52,7 +56,7 @@ class MultiExitEncoder(nn.Module):
             states = self.backbone(input_ids, mask, layers, last_token(mask))
             return {layer: head.project(states[layer]) for layer, head in heads.items()}
         needed = sorted({read for layer in layers for read in self._reads[layer]})
-        hidden = self._states(input_ids, mask, needed)
+        hidden = self._states(input_ids, mask, needed, pause)
         whole = [layer for layer in layers if heads[layer].projects_tokens]
         found = {layer: heads[layer](hidden[layer], input_ids, mask) for layer in whole}
         pooled = {
@@ -82,10 +86,17 @@ class MultiExitEncoder(nn.Module):
         hidden = self._states(ids, mask, sorted(exits))
         return {layer: self._exit(layer).pool(hidden[layer], ids, mask) for layer in exits}
 
-    def _states(self, ids: Tensor, mask: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
+    def _states(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        layers: Collection[int],
+        pause: Callable[[], None] | None = None,
+    ) -> dict[int, Tensor]:
         """Hidden states [b, t, width] by layer; those of layer 0 come from the table, where there is one."""
         read = [layer for layer in layers if layer or self.table is None]
-        found: dict[int, Tensor] = self.backbone(ids, mask, read) if read else {}
+        between = [pause] if pause is not None and isinstance(self.backbone, Bert) else []
+        found: dict[int, Tensor] = self.backbone(ids, mask, read, *between) if read else {}
         if self.table is not None and 0 in layers:
             found[0] = self.table(ids)
         return found

@@ -2,7 +2,7 @@
 
 Requests are cut into small batches.  After every batch the most urgent request with work left goes next,
 the oldest of those with equal priority; so a query waits for one batch of bulk work, never for all of it.
-A large model on a CPU, a single text of which takes seconds, lets more urgent work in between, too.
+On a CPU, where a single text of a large model takes seconds, it is let in between the layers of a pass, too.
 """
 
 from __future__ import annotations
