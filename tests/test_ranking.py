@@ -400,13 +400,13 @@ def test_words_choose_the_file_and_meaning_the_function() -> None:
 
 
 def test_chunks_beside_an_index_get_scores_on_its_scale() -> None:
-    def terms(path: str, symbol: str) -> dict[str, str]:
+    def terms(path: str, symbol: str) -> str:
         return ranking.terms_of_chunk(path, _stored(symbol).chunk)
 
     hits = [(terms("a.py", "retry_request"), 40.0), (terms("b.py", "retry"), 20.0)]
     same, other = terms("a.py", "retry_request"), terms("c.py", "unrelated")
-    scores = ranking.scores_beside(["retry", "request"], [same, other], hits, ranking.FIELD_BOOSTS)
+    scores = ranking.scores_beside(["retry", "request"], [same, other], hits)
     assert 30 < scores[0] < 50
     assert scores[1] == 0
-    assert ranking.scores_beside(["retry"], [same], [], ranking.FIELD_BOOSTS)[0] > 0
-    assert ranking.scores_beside(["retry"], [], hits, ranking.FIELD_BOOSTS) == []
+    assert ranking.scores_beside(["retry"], [same], [])[0] > 0
+    assert ranking.scores_beside(["retry"], [], hits) == []

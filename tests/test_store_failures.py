@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from mosearch.errors import StoreDamagedError, StoreError, StoreFullError, StoreLockedError
-from mosearch.store import ChunkTerms, Store
+from mosearch.store import Store
 from mosearch.store._failures import translated
 from mosearch.store._locks import ProcessLock
 from mosearch.text import digest
@@ -81,7 +81,7 @@ def put(store: Store, path: str, texts: list[str]) -> None:
     store.commit(
         [FileRecord(path, file_id, 1, 1, "", "python", len(texts))],
         [StoredChunk(path, file_id, chunk) for chunk in chunks],
-        [ChunkTerms(body=text) for text in texts],
+        texts,
     )
 
 
@@ -162,7 +162,7 @@ def test_chunks_must_belong_to_the_commit(folder: Path) -> None:
         put(store, "a.py", ["one"])
         chunks = store.chunks_of("a.py")
         with pytest.raises(ValueError, match="none of the files"):
-            store.commit([], chunks, [ChunkTerms()])
+            store.commit([], chunks, [""])
         with pytest.raises(ValueError, match="0 terms for 1 chunks"):
             store.commit([], chunks, [])
 
@@ -213,7 +213,7 @@ def test_threads_may_write_and_read_at_once(folder: Path) -> None:
             with open_store(folder) as reader:
                 for _ in range(25):
                     assert [c.chunk.text for c in reader.chunks_of("fixed.py")] == ["fixed"]
-                    assert len(reader.search_text(["fixed"], {"body": 1.0}, 5, Filters())) == 1
+                    assert len(reader.search_text(["fixed"], 5, Filters())) == 1
                     assert len(reader.get_vectors(MODEL, EXIT, [digest("fixed")])) == 1
 
         jobs = [lambda: write("a.py"), lambda: write("b.py"), read, read]
@@ -305,9 +305,7 @@ def test_a_writer_killed_between_two_steps_leaves_the_former_version(folder: Pat
     assert writer.returncode == -signal.SIGKILL
     with open_store(folder) as store:
         assert [c.chunk.text for c in store.chunks_of("a.py")] == ["old"]
-        assert [c.chunk.text for c, _ in store.search_text(["old", "new"], {"body": 1.0}, 5, Filters())] == [
-            "old"
-        ]
+        assert [c.chunk.text for c, _ in store.search_text(["old", "new"], 5, Filters())] == ["old"]
 
 
 def check(store: Store, last: int) -> None:
@@ -322,7 +320,7 @@ def check(store: Store, last: int) -> None:
         newest = max(newest, number)
         assert path == f"file{number % 7}.py"
         assert texts == [f"text {number} {i}" for i in range(number % 5)]
-        found = store.search_text([str(number)], {"body": 1.0}, 50, Filters(path_globs=(f"/{path}",)))
+        found = store.search_text([str(number)], 50, Filters(path_globs=(f"/{path}",)))
         assert {c.chunk.text for c, _ in found} >= set(texts)
         assert store.known_digests(MODEL, EXIT, [digest(t) for t in texts]) == {digest(t) for t in texts}
     assert newest >= last - 1  # every fifth file is empty
@@ -335,9 +333,7 @@ def test_optimizing_apart_is_seen_here_and_fails_loudly(folder: Path) -> None:
             put(store, "a.py", [text])
         assert store.start_optimizing().wait() == 0
         assert store.stats().dead_chunks == 0
-        assert [c.chunk.text for c, _ in store.search_text(["three"], {"body": 1.0}, 5, Filters())] == [
-            "three"
-        ]
+        assert [c.chunk.text for c, _ in store.search_text(["three"], 5, Filters())] == ["three"]
         damage_manifest(folder)
         assert store.start_optimizing().wait() == StoreError.exit_code
 
@@ -499,7 +495,7 @@ def test_a_read_only_device_is_named_and_still_answers(device: Path) -> None:
             put(store, "b.py", ["two"])
         assert [c.chunk.text for c in store.chunks_of("a.py")] == ["one"]
     with open_store(device) as store:
-        assert len(store.search_text(["one"], {"body": 1.0}, 5, Filters())) == 1
+        assert len(store.search_text(["one"], 5, Filters())) == 1
 
 
 @pytest.mark.parametrize("name", ["PanicException", "RustPanic"])

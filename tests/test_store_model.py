@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mosearch.store import ChunkTerms, Store
+from mosearch.store import Store
 from mosearch.text import digest
 from mosearch.types import Chunk, FileRecord, Filters, Span, StoredChunk, SymbolKind
 
@@ -60,8 +60,8 @@ def new_version(path: str, texts: list[str]) -> Version:
     return Version(FileRecord(path, file_id, 1, 2, "hash", "python", len(chunks)), stored)
 
 
-def terms_of(version: Version) -> list[ChunkTerms]:
-    return [ChunkTerms(body=c.chunk.text, path=c.path) for c in version.chunks]
+def terms_of(version: Version) -> list[str]:
+    return [c.chunk.text for c in version.chunks]
 
 
 def vector_of(text: str) -> np.ndarray[tuple[int], np.dtype[np.float16]]:
@@ -151,7 +151,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(word=st.sampled_from(WORDS))
     def search_text(self, word: str) -> None:
-        hits = self.other.search_text([word], {"body": 1.0}, 50, Filters())
+        hits = self.other.search_text([word], 50, Filters())
         wanted = [c for v in self.truth.values() for c in v.chunks if word in c.chunk.text.split()]
         assert sorted(places(c for c, _ in hits)) == sorted(places(wanted))
 

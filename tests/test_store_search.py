@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mosearch.store import ChunkTerms, Store, _matrix
+from mosearch.store import Store, _matrix
 from mosearch.store._directory import among, distinct
 from mosearch.store._vectors import VectorTable
 from mosearch.text import digest
@@ -26,7 +26,6 @@ MODEL = "0123456789abcdef" * 4
 EXIT = 2
 DIM = 16
 ANY = Filters()
-BODY = {"body": 1.0}
 
 
 @pytest.fixture
@@ -71,8 +70,7 @@ def put(
         for i, body in enumerate(bodies)
     ]
     stored = [StoredChunk(path, file_id, chunk) for chunk in chunks]
-    terms = [ChunkTerms(symbol=f"f{i}", path=path, body=body) for i, body in enumerate(bodies)]
-    store.commit([FileRecord(path, file_id, 1, 1, "", language, len(chunks))], stored, terms)
+    store.commit([FileRecord(path, file_id, 1, 1, "", language, len(chunks))], stored, list(bodies))
     return stored
 
 
@@ -294,7 +292,7 @@ def test_filters_hold_for_both_searches(store: Store, filters: Filters, expected
     vectors = embed(store, ["one", "two", "three"])
 
     assert set(bodies_of(store.search_vectors(MODEL, EXIT, vectors[0], 9, filters))) == expected
-    assert set(bodies_of(store.search_text(["one", "two", "three"], BODY, 9, filters))) == expected
+    assert set(bodies_of(store.search_text(["one", "two", "three"], 9, filters))) == expected
 
 
 @pytest.mark.usefixtures("searched")
@@ -443,7 +441,7 @@ def test_text_search_is_right_before_and_after_indexing(store: Store, is_optimiz
         assert store.optimize()
 
     def find(*terms: str) -> list[str]:
-        return bodies_of(store.search_text(terms, BODY, 9, ANY))
+        return bodies_of(store.search_text(terms, 9, ANY))
 
     assert find("json") == ["json json json", "the parse json"]
     assert find("parse", "json")[0] == "the parse json"
@@ -480,34 +478,7 @@ def test_no_character_in_a_term_is_query_syntax(store: Store, term: str, is_opti
     put(store, "a.py", [term, "unrelated"])
     if is_optimized:
         store.optimize()
-    assert bodies_of(store.search_text([term], BODY, 9, ANY)) == [term]
-
-
-def test_boosts_weigh_the_fields(store: Store) -> None:
-    put(store, "f1", ["nothing", "here"])
-    put(store, "x.py", ["f1 f1 f1 f1"])
-
-    def first(boosts: dict[str, float]) -> tuple[str, str]:
-        hit = store.search_text(["f1"], boosts, 9, ANY)[0][0]
-        return hit.path, hit.chunk.symbol
-
-    assert first({"symbol": 9, "body": 1}) == ("f1", "F1")
-    assert first({"symbol": 0, "body": 1}) == ("x.py", "F0")
-    assert {h.path for h, _ in store.search_text(["f1"], {"path": 2}, 9, ANY)} == {"f1"}
-    assert store.search_text(["f1"], {}, 9, ANY) == []
-    with pytest.raises(ValueError, match="titel"):
-        store.search_text(["f1"], {"titel": 1.0}, 9, ANY)
-
-
-def test_scores_of_fields_add_up(store: Store) -> None:
-    put(store, "needle", ["needle", "other"])
-
-    def score(boosts: dict[str, float]) -> float:
-        return store.search_text(["needle"], boosts, 1, ANY)[0][1]
-
-    assert score({"path": 2.0, "body": 3.0}) == pytest.approx(
-        2 * score({"path": 1}) + 3 * score({"body": 1}), rel=1e-5
-    )
+    assert bodies_of(store.search_text([term], 9, ANY)) == [term]
 
 
 def test_maintenance_is_due_after_many_rows_or_writes_and_not_after_it(store: Store) -> None:
@@ -535,10 +506,10 @@ def test_dead_rows_do_not_crowd_out_live_ones(store: Store) -> None:
     put(store, "b.py", ["needle and much more text than that"])
     embed(store, ["needle needle", "needle and much more text than that"])
 
-    assert [h.path for h, _ in store.search_text(["needle"], BODY, 2, ANY)] == ["a.py", "b.py"]
+    assert [h.path for h, _ in store.search_text(["needle"], 2, ANY)] == ["a.py", "b.py"]
     assert [c.path for c in store.symbols(["f0"], 2)] == ["a.py", "b.py"]
     store.remove(["a.py"])
-    assert [h.path for h, _ in store.search_text(["needle"], BODY, 2, ANY)] == ["b.py"]
+    assert [h.path for h, _ in store.search_text(["needle"], 2, ANY)] == ["b.py"]
     query = unit(1)[0]
     assert [h.path for h, _ in store.search_vectors(MODEL, EXIT, query, 2, ANY)] == ["b.py"]
 
@@ -618,12 +589,12 @@ def test_words_are_indexed_while_many_chunks_are_written(store: Store) -> None:
     store.index_words()
     assert store._tables.chunks.unindexed() == 1500
     for word, path in (("early", "a.py"), ("late", "b.py"), ("last", "c.py")):
-        assert {hit.path for hit, _ in store.search_text([word], {"body": 1}, 9, ANY)} == {path}
+        assert {hit.path for hit, _ in store.search_text([word], 9, ANY)} == {path}
 
 
 def test_a_growing_index_may_pass_over_many_words_that_are_not_merged(store: Store) -> None:
     def found(*, is_growing: bool) -> set[str]:
-        hits = store.search_text(["word"], BODY, 9000, ANY, is_growing=is_growing)
+        hits = store.search_text(["word"], 9000, ANY, is_growing=is_growing)
         return {hit.path for hit, _ in hits}
 
     put(store, "c.py", [f"word {i}" for i in range(3001)])

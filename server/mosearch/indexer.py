@@ -17,7 +17,7 @@ from pathlib import Path
 from mosearch import parsing, ranking, workspace
 from mosearch.errors import CancelledError
 from mosearch.progress import Cancel, Progress
-from mosearch.store import ChunkTerms, Store
+from mosearch.store import Store
 from mosearch.types import (
     FileRecord,
     FileStat,
@@ -204,14 +204,14 @@ class _Batch:
         self._merging: Future[None] | None = None
         self._records: list[FileRecord] = []
         self._chunks: list[StoredChunk] = []
-        self._terms: list[ChunkTerms] = []
+        self._terms: list[str] = []
         self._touched: list[FileRecord] = []
 
     def add(self, record: FileRecord, parsed: ParsedFile | None) -> None:
         self._records.append(record)
         for chunk in parsed.chunks if parsed is not None else ():
             self._chunks.append(StoredChunk(record.path, record.file_id, chunk))
-            self._terms.append(ChunkTerms(**ranking.terms_of_chunk(record.path, chunk)))
+            self._terms.append(ranking.terms_of_chunk(record.path, chunk))
         if len(self._chunks) >= _COMMIT_CHUNKS or len(self._records) >= _COMMIT_FILES:
             self.flush()
             if self._merging is None or self._merging.done():

@@ -28,7 +28,7 @@ class Overlay:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._chunks: dict[str, tuple[StoredChunk, ...]] = {}
-        self._terms: dict[str, tuple[Mapping[str, str], ...]] = {}
+        self._terms: dict[str, tuple[str, ...]] = {}
         self._vectors: dict[int, dict[str, NDArray[np.float16]]] = {}
         self._hashes: dict[str, str] = {}
         self._ids: dict[str, int] = {}
@@ -94,7 +94,7 @@ class Overlay:
             (ranking.terms_of_chunk(stored.path, stored.chunk), score)
             for stored, score in kept[: ranking.SAMPLE]
         ]
-        scores = ranking.scores_beside(terms, [item for _, item in own], sample, ranking.FIELD_BOOSTS)
+        scores = ranking.scores_beside(terms, [item for _, item in own], sample)
         return ranking.merged(kept, list(zip((stored for stored, _ in own), scores, strict=True)))
 
     def nearest(self, exit: int, query: NDArray[np.float16], hits: Hits, filters: Filters) -> Hits:

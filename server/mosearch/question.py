@@ -95,9 +95,7 @@ class Question:
         """Chunks by BM25 over some terms, best first."""
         if not terms or not self.seeks_words:
             return []
-        hits = self.index.store.search_text(
-            terms, ranking.FIELD_BOOSTS, count, filters, is_growing=self.is_growing
-        )
+        hits = self.index.store.search_text(terms, count, filters, is_growing=self.is_growing)
         return self.index.overlay.words(terms, hits, filters)
 
     def by_vectors(self, vectors: Vectors, count: int, filters: Filters) -> list[Candidate]:

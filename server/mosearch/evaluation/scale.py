@@ -23,7 +23,7 @@ from mosearch.errors import MosearchError
 from mosearch.evaluation import peers
 from mosearch.evaluation.corpora import lay_out
 from mosearch.evaluation.shell import measure_first_answer
-from mosearch.ranking import FIELD_BOOSTS, parse_query
+from mosearch.ranking import parse_query
 from mosearch.settings import load_settings
 from mosearch.types import Filters, Priority
 
@@ -165,7 +165,7 @@ def _queries(engine: Engine, queries: Sequence[str]) -> dict[str, float]:
     busy = 1e3 * (time.process_time() - before) / len(queries)
     ranked = [_timed(lambda q=query: engine.search(q, 10)) for query in queries]
     words = [
-        _timed(lambda q=query: engine.store.search_text(parse_query(q).terms, FIELD_BOOSTS, 100, Filters()))
+        _timed(lambda q=query: engine.store.search_text(parse_query(q).terms, 100, Filters()))
         for query in queries
     ]
     return {

@@ -16,13 +16,12 @@ from mosearch.ranking.pool import Pool, deepened_pool, gather
 from mosearch.ranking.query import Query, parse_query
 from mosearch.ranking.scoring import rank
 from mosearch.ranking.selection import select, select_places
-from mosearch.ranking.terms import FIELD_BOOSTS, TERMS_VERSION, terms_of_chunk, terms_of_text
+from mosearch.ranking.terms import TERMS_VERSION, terms_of_chunk, terms_of_text
 from mosearch.ranking.weights import Weights
 
 __all__ = [
     "DUPLICATE",
     "DUPLICATE_COSINE",
-    "FIELD_BOOSTS",
     "FITTED",
     "SAMPLE",
     "SIMILAR",

@@ -12,8 +12,6 @@ This room knows no torch, no LSP and no parsing.  Importing it does not import L
 from mosearch.store._store import Store
 from mosearch.store._values import (
     ROWS_VERSION,
-    TERM_FIELDS,
-    ChunkTerms,
     Coverage,
     MissingText,
     MissingTexts,
@@ -22,8 +20,6 @@ from mosearch.store._values import (
 
 __all__ = [
     "ROWS_VERSION",
-    "TERM_FIELDS",
-    "ChunkTerms",
     "Coverage",
     "MissingText",
     "MissingTexts",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from mosearch.store._arrow import as_column
 from mosearch.store._directory import Directory, Place, build, first_bytes, key_of, whole
 from mosearch.store._files import Snapshot
-from mosearch.store._lance import FTS, BooleanQuery, BTree, FullTextQuery, MatchQuery, Occur
+from mosearch.store._lance import FTS, BTree, MatchQuery
 from mosearch.store._sql import in_digests, in_integers, in_strings
-from mosearch.store._values import TERM_FIELDS, ChunkTerms
 from mosearch.types import Chunk, Filters, Span, StoredChunk, SymbolKind
 
 # Less than half the bytes (421 instead of 921 a row, terms aside) for 1 ms per 100 rows read.
@@ -36,7 +35,7 @@ SCHEMA = pa.schema(
         # a read per row (measured: 100 random rows in 3.4 ms so, in 5.8 ms with four columns more, in 14.8 ms
         # with one column per field).
         pa.field("record", pa.binary(), nullable=False, metadata=_COMPRESSED),
-        *(pa.field(f"t_{name}", pa.string(), nullable=False, metadata=_COMPRESSED) for name in TERM_FIELDS),
+        pa.field("terms", pa.string(), nullable=False, metadata=_COMPRESSED),
     ]
 )
 _FIELDS = tuple(f.name for f in fields(Chunk))
@@ -80,11 +79,10 @@ class ChunksTable:
             remove_stop_words=False,
             ascii_folding=False,
         )
-        for name in TERM_FIELDS:
-            if f"t_{name}_idx" not in existing:
-                table.create_index(f"t_{name}", config=terms)
+        if "terms_idx" not in existing:
+            table.create_index("terms", config=terms)
 
-    def append(self, chunks: Sequence[StoredChunk], terms: Sequence[ChunkTerms]) -> None:
+    def append(self, chunks: Sequence[StoredChunk], terms: Sequence[str]) -> None:
         if chunks:
             self._table.add(_encode(chunks, terms))
 
@@ -171,7 +169,6 @@ class ChunksTable:
     def matching(
         self,
         terms: Sequence[str],
-        boosts: Mapping[str, float],
         limit: int,
         where: str | None,
         within: Snapshot,
@@ -179,18 +176,19 @@ class ChunksTable:
         *,
         is_growing: bool,
     ) -> list[tuple[StoredChunk, float]]:
-        """Live chunks of the files `within` by the boosted sum of each field's BM25, best first.
+        """Live chunks of the files `within` by BM25, best first.
 
         While the index `is_growing`, many rows that are not merged into the full-text index are passed over,
         once some are.
         """
         directory = self.directory(snapshot)
         text = _clean(" ".join(terms))
-        clauses = [_clause(text, name, boost) for name, boost in boosts.items() if boost > 0]
+        # A structured query: its text is only ever split at spaces, whatever characters it holds.
+        match: Any = MatchQuery  # its type hints demand the optional arguments
         only_merged = is_growing and MANY_ROWS < self.unindexed() < self.rows()
 
         def fetch(count: int) -> pa.Table:
-            query = self._table.search(BooleanQuery(clauses), query_type="fts")
+            query = self._table.search(match(text, "terms"), query_type="fts")
             query = query.fast_search() if only_merged else query
             query = query.select(["_score"]).with_row_id(True)
             return (query.where(where, prefilter=True) if where else query).limit(count).to_arrow()
@@ -205,7 +203,7 @@ class ChunksTable:
             chunks = self.at(best, directory, snapshot)
             return [(chunk, scores[place]) for place in best for chunk in chunks[place]]
 
-        return _overfetch(fetch, keep, limit) if clauses and text.split() else []
+        return _overfetch(fetch, keep, limit) if text.split() else []
 
     def _places(self, row_ids: NDArray[np.uint64], directory: Directory) -> list[Place | None]:
         """Where each of some rows is; None for a row that is not live.
@@ -262,7 +260,7 @@ class ChunksTable:
 
     def unindexed(self) -> int:
         """Rows that each text search reads one by one."""
-        return int(self._table.index_stats("t_body_idx").num_unindexed_rows)
+        return int(self._table.index_stats("terms_idx").num_unindexed_rows)
 
     def _file_ids(self) -> NDArray[np.int64]:
         ids: NDArray[np.int64] = (
@@ -288,12 +286,6 @@ def condition(filters: Filters, snapshot: Snapshot) -> str | None:
     return " AND ".join(parts) or None
 
 
-def _clause(text: str, field: str, boost: float) -> tuple[Occur, FullTextQuery]:
-    # A structured query: its text is only ever split at spaces, whatever characters it holds.
-    match: Any = MatchQuery  # its type hints demand the optional arguments
-    return Occur.SHOULD, match(text, f"t_{field}", boost=boost)
-
-
 def _overfetch(
     fetch: Callable[[int], pa.Table], keep: Callable[[pa.Table], list[Any]], limit: int
 ) -> list[Any]:
@@ -307,7 +299,7 @@ def _overfetch(
         count *= 4
 
 
-def _encode(chunks: Sequence[StoredChunk], terms: Sequence[ChunkTerms]) -> pa.Table:
+def _encode(chunks: Sequence[StoredChunk], terms: Sequence[str]) -> pa.Table:
     columns: list[list[Any]] = [
         [c.file_id for c in chunks],
         [bytes.fromhex(c.chunk.digest) for c in chunks],
@@ -315,7 +307,7 @@ def _encode(chunks: Sequence[StoredChunk], terms: Sequence[ChunkTerms]) -> pa.Ta
         [int(c.chunk.kind) for c in chunks],
         [c.chunk.language for c in chunks],
         [_pack(c) for c in chunks],
-        *([_sorted_terms(row[i]) for row in terms] for i in range(len(TERM_FIELDS))),
+        [_sorted_terms(each) for each in terms],
     ]
     arrays = [pa.array(values, f.type) for values, f in zip(columns, SCHEMA, strict=True)]
     return pa.table(arrays, schema=SCHEMA)

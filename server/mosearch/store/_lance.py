@@ -33,6 +33,6 @@ _leave_out_rest_client()
 
 import lancedb
 from lancedb.index import FTS, BTree, IvfRq
-from lancedb.query import BooleanQuery, FullTextQuery, MatchQuery, Occur
+from lancedb.query import MatchQuery
 
-__all__ = ["FTS", "BTree", "BooleanQuery", "FullTextQuery", "IvfRq", "MatchQuery", "Occur", "lancedb"]
+__all__ = ["FTS", "BTree", "IvfRq", "MatchQuery", "lancedb"]

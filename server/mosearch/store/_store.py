@@ -24,8 +24,6 @@ from mosearch.store._quarantine import quarantine
 from mosearch.store._shared import SharedVectors
 from mosearch.store._values import (
     MOST_ROWS,
-    TERM_FIELDS,
-    ChunkTerms,
     Coverage,
     MissingText,
     MissingTexts,
@@ -121,11 +119,12 @@ class Store(SharedVectors):
             return retried(self._tables.files.snapshot).by_path
 
     def commit(
-        self, files: Sequence[FileRecord], chunks: Sequence[StoredChunk], terms: Sequence[ChunkTerms]
+        self, files: Sequence[FileRecord], chunks: Sequence[StoredChunk], terms: Sequence[str]
     ) -> None:
         """Makes these versions of `files` searchable and their former versions invisible, at once.
 
-        `terms[i]` belongs to `chunks[i]`; every chunk belongs to one of `files`, whose `file_id` is new.
+        `terms[i]` are what `chunks[i]` is found by, analysed and separated by spaces: their order is not kept,
+        repetitions count.  Every chunk belongs to one of `files`, whose `file_id` is new.
         """
         if len(terms) != len(chunks):
             raise ValueError(f"{len(terms)} terms for {len(chunks)} chunks")
@@ -187,29 +186,23 @@ class Store(SharedVectors):
     def search_text(
         self,
         terms: Sequence[str],
-        boosts: Mapping[str, float],
         limit: int,
         filters: Filters,
         *,
         is_growing: bool = False,
     ) -> list[tuple[StoredChunk, float]]:
-        """Chunks by the sum over fields of boost times BM25, best first.
+        """Chunks by BM25, best first.
 
-        `terms` are analysed as those given to `commit` were; any of them may match.  `boosts` maps
-        names of TERM_FIELDS to factors; fields without one, or with zero, are not searched.  While the
-        index `is_growing`, what was written last may be missing, for a quick answer.
+        `terms` are analysed as those given to `commit` were; any of them may match.  While the index
+        `is_growing`, what was written last may be missing, for a quick answer.
         """
-        unknown = set(boosts) - set(TERM_FIELDS)
-        if unknown:
-            raise ValueError(f"no such fields: {', '.join(sorted(unknown))}")
-
         from mosearch.store import _chunks
 
         def read(snapshot: Snapshot) -> list[tuple[StoredChunk, float]]:
             within = _within(filters, snapshot)
             where = _chunks.condition(filters, within)
             return self._tables.chunks.matching(
-                terms, boosts, limit, where, within, snapshot, is_growing=is_growing
+                terms, limit, where, within, snapshot, is_growing=is_growing
             )
 
         return self._consistent(read)

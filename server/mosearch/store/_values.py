@@ -6,28 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-ROWS_VERSION = 2
+ROWS_VERSION = 3
 """Raised when rows of chunks are packed in another way: indexes are then built anew."""
 
 MOST_ROWS = 200_000
 """Vectors of a table of up to so many rows are compared in memory: 80 MB at 384 dimensions, 15 ms for a
 question.  Larger tables have LanceDB's approximate index."""
-
-
-class ChunkTerms(NamedTuple):
-    """What full-text search sees of one chunk: per field, analysed terms separated by spaces.
-
-    The order of terms is not kept; repetitions count.
-    """
-
-    symbol: str = ""
-    path: str = ""
-    signature: str = ""
-    docstring: str = ""
-    body: str = ""
-
-
-TERM_FIELDS = ChunkTerms._fields
 
 
 class MissingText(NamedTuple):
