@@ -131,10 +131,10 @@ def main() -> int:
 
     Ends early, keeping what is done, when standard input or output is closed.
     """
+    give_way(_NICENESS)  # first of all: what is imported takes a second
     with memory.loading():
         from mosearch.engine import Engine
 
-    give_way(_NICENESS)
     asked = json.loads(sys.stdin.readline())
     cancel = threading.Event()
     threading.Thread(target=_watch, args=(sys.stdin, cancel), name="mosearch-watch", daemon=True).start()
