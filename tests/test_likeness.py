@@ -40,13 +40,24 @@ def _stored(text: str, file: int = 1) -> StoredChunk:
 def test_a_clone_keeps_its_shape(how: str) -> None:
     clone = MAKERS[how](CODE, random.Random(0))
     assert clone != CODE
-    words, shape, length, foreign = compared(signs(CODE), signs(clone), foreign=False)
-    assert shape > (0.4 if "reordered" in how else 0.99)
-    assert compared(signs(CODE), signs(OTHER), foreign=False)[1] < 0.3
-    assert length < 0.01
-    assert foreign == 0
+    shared = compared(signs(CODE), signs(clone), foreign=False)
+    assert shared.shape > (0.4 if "reordered" in how else 0.99)
+    assert compared(signs(CODE), signs(OTHER), foreign=False).shape < 0.3
+    assert shared.length < 0.01
+    assert shared.foreign == 0
     if "renamed" not in how:
-        assert words == 1
+        assert shared.words == 1
+
+
+def test_literals_are_the_same_in_every_language() -> None:
+    python = signs("def toll(kind):\n    return 120 if kind == 'lorry' else 0.5")
+    go = signs('func toll(kind string) float64 {\n\tif kind == "lorry" { return 120 }\n\treturn 0.5\n}')
+    assert python.literals == {"120", "lorry", "0.5"}
+    shared = compared(python, go, foreign=True)
+    assert shared.literals == 1
+    assert shared.common == pytest.approx(np.log(1 + len({"toll", "kind", "lorry", "120", "0", "5"})))
+    assert compared(signs(OTHER), signs("x = y"), foreign=False).literals == 0
+    assert compared(signs("x = y"), signs("x = y"), foreign=False).literals == 0
 
 
 def test_renaming_keeps_what_is_called() -> None:
@@ -58,7 +69,7 @@ def test_renaming_keeps_what_is_called() -> None:
 
 @pytest.mark.parametrize("text", ["", "\n", "'''", '"unclosed', "/* open", "\x00\ud800", "ünïcode ≠ ①"])
 def test_signs_never_fail(text: str) -> None:
-    assert 0 <= compared(signs(text), signs(CODE), foreign=True)[0] <= 1
+    assert 0 <= compared(signs(text), signs(CODE), foreign=True).words <= 1
 
 
 @pytest.mark.parametrize("exit", WEIGHTS)
@@ -84,7 +95,7 @@ def test_a_higher_cosine_never_makes_less_likely() -> None:
 def test_the_fit_finds_what_tells_pairs_apart() -> None:
     random_ = np.random.default_rng(0)
     similar = np.arange(400) % 2 == 0
-    features = random_.normal(0, 1, (400, 6))
+    features = random_.normal(0, 1, (400, 9))
     features[:, 0] = 1
     features[:, 3] += 3 * similar
     found = likeness.fit(likeness.Pairs(features, similar, np.arange(400), 0))

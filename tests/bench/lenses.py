@@ -26,7 +26,7 @@ from mosearch.types import Chunk, Depth, Hit, StoredChunk, SymbolKind
 _FUNCTIONS = frozenset({SymbolKind.FUNCTION, SymbolKind.METHOD, SymbolKind.CONSTRUCTOR})
 _MOST = 20
 _TOKEN = re.compile(r"\w+|[^\w\s]")
-_LIMITS = (0.99, 0.999, 0.9995)
+_LIMITS = (0.98, 0.99, 0.995)
 
 
 def functions(engine: Engine, count: int) -> list[StoredChunk]:

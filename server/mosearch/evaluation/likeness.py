@@ -53,7 +53,7 @@ class Pairs:
     """`n` pairs at one exit."""
 
     features: NDArray[np.float64]
-    """[n, 6]: 1, cosine, words, shape, length, foreign."""
+    """[n, 9]: 1, cosine, what is `Shared`, and the cosine once more for texts of two languages."""
     similar: NDArray[np.bool_]
     groups: NDArray[np.int64]
     """[n]: a number for the query's key."""
@@ -136,7 +136,8 @@ def pairs(items: Sequence[Item], vectors: NDArray[np.float32]) -> Pairs:
             near = items[other]
             foreign = near.language != item.language
             shared = compared(signs(item.text), signs(near.text), foreign=foreign)
-            rows.append([1.0, float(cosines[other]), *shared])
+            cosine = float(cosines[other])
+            rows.append([1.0, cosine, *shared, cosine * shared.foreign])
             labels.append(bool(similar[index, other]))
             groups.append(keys[item.key])
     return Pairs(np.array(rows), np.array(labels), np.array(groups), missed)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from mosearch.ranking.candidate import Candidate
 from mosearch.ranking.terms import terms_of_text
@@ -28,6 +28,9 @@ _COMMENT = re.compile(
 _TOKEN = re.compile(
     r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|`(?:\\.|[^`\\])*`|[^\W\d]\w*|\d[\w.]*|[^\w\s]'
 )
+_STRING, _NUMBER = '"', "0"
+_LITERALS = frozenset({_STRING, _NUMBER})
+"""What stands for these in a text's shape."""
 KEYWORDS = frozenset(
     """
     abstract and as assert async await begin bool boolean break byte case catch char class const
@@ -49,7 +52,26 @@ class Signs:
     words: frozenset[str]
     shape: frozenset[tuple[str, ...]]
     """Runs of tokens with names, numbers and strings masked, comments and blanks left out."""
+    literals: frozenset[str]
+    """Numbers, and strings without their quotes: in whatever language, they stay what they are."""
     tokens: int
+
+
+class Shared(NamedTuple):
+    """What two texts have in common beside their vectors' direction."""
+
+    words: float
+    """Jaccard index of their words, in [0, 1]."""
+    shape: float
+    """The same of their shapes."""
+    length: float
+    """How unlike they are in length: |ln of the ratio|."""
+    foreign: float
+    """1 for texts of two languages, else 0."""
+    common: float
+    """ln(1 + number of words in both): of short texts a few say much, which the index does not show."""
+    literals: float
+    """Jaccard index of their literals; 0 where neither has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +85,57 @@ class Likeness:
     length: float
     foreign: float
     """For texts of two languages."""
+    common: float
+    literals: float
+    foreign_cosine: float
+    """Added to `cosine` for texts of two languages, which lie apart also where they mean the same."""
 
-    def probability(self, cosine: float, features: tuple[float, float, float, float]) -> float:
-        """P(similar) in (0, 1); `features` as `compared` gives them."""
-        words, shape, length, foreign = features
+    def probability(self, cosine: float, shared: Shared) -> float:
+        """P(similar) in (0, 1)."""
         logit = (
             self.base
-            + self.cosine * cosine
-            + self.words * words
-            + self.shape * shape
-            + self.length * length
-            + self.foreign * foreign
+            + (self.cosine + self.foreign_cosine * shared.foreign) * cosine
+            + self.words * shared.words
+            + self.shape * shared.shape
+            + self.length * shared.length
+            + self.foreign * shared.foreign
+            + self.common * shared.common
+            + self.literals * shared.literals
         )
         return 1 / (1 + math.exp(-max(-60.0, min(60.0, logit))))
 
 
 FITTED: Final[Mapping[str, Mapping[int, Likeness]]] = {
     "mosearch-mini": {
-        0: Likeness(base=-14.743, cosine=6.82, words=7.539, shape=10.705, length=0.343, foreign=6.519),
-        6: Likeness(base=-15.804, cosine=13.153, words=3.471, shape=8.726, length=0.52, foreign=4.987),
+        0: Likeness(
+            base=-12.801,
+            cosine=0.472,
+            words=4.227,
+            shape=10.189,
+            length=0.609,
+            foreign=1.796,
+            common=1.148,
+            literals=1.796,
+            foreign_cosine=7.855,
+        ),
+        6: Likeness(
+            base=-11.65,
+            cosine=4.655,
+            words=1.577,
+            shape=8.332,
+            length=0.735,
+            foreign=-1.715,
+            common=0.558,
+            literals=1.072,
+            foreign_cosine=11.082,
+        ),
     }
 }
 """Model name → exit → weights.  Scores of other models stay cosine similarities."""
 
-SIMILAR: Final = 0.52
+SIMILAR: Final = 0.51
 """At this probability and above, nine of ten answers are similar: see `docs/similar.md`."""
-DUPLICATE: Final = 0.999
+DUPLICATE: Final = 0.99
 """At this probability and above, two functions are nearly the same: see `docs/similar.md`."""
 
 SIMILAR_COSINE: Final = 0.8
@@ -100,25 +147,35 @@ DUPLICATE_COSINE: Final = 0.95
 def signs(text: str) -> Signs:
     """What `compared` looks at; never fails, whatever the text."""
     plain = _COMMENT.sub(" ", text)
-    tokens = [_masked(token) for token in _TOKEN.findall(plain)]
+    found = _TOKEN.findall(plain)
+    tokens = [_masked(token) for token in found]
     shape = frozenset(
         tuple(tokens[start : start + _SHINGLE]) for start in range(max(1, len(tokens) - _SHINGLE + 1))
     )
-    return Signs(frozenset(terms_of_text(plain)) - KEYWORDS, shape, len(tokens))
+    literals = frozenset(
+        token.strip("\"'`") for token, mask in zip(found, tokens, strict=True) if mask in _LITERALS
+    )
+    return Signs(frozenset(terms_of_text(plain)) - KEYWORDS, shape, literals, len(tokens))
 
 
-def compared(one: Signs, other: Signs, *, foreign: bool) -> tuple[float, float, float, float]:
-    """Shared words, shared shape (each a Jaccard index), how unlike in length (|ln ratio|), `foreign`."""
-    length = abs(math.log((one.tokens + 1) / (other.tokens + 1)))
-    return _jaccard(one.words, other.words), _jaccard(one.shape, other.shape), length, float(foreign)
+def compared(one: Signs, other: Signs, *, foreign: bool) -> Shared:
+    """What two texts share, of which `foreign` says that they are in two languages."""
+    return Shared(
+        words=_jaccard(one.words, other.words),
+        shape=_jaccard(one.shape, other.shape),
+        length=abs(math.log((one.tokens + 1) / (other.tokens + 1))),
+        foreign=float(foreign),
+        common=math.log1p(len(one.words & other.words)),
+        literals=_jaccard(one.literals, other.literals) if one.literals or other.literals else 0.0,
+    )
 
 
 def _masked(token: str) -> str:
     first = token[0]
     if first in "\"'`":
-        return '"'
+        return _STRING
     if first.isdigit():
-        return "0"
+        return _NUMBER
     if (first.isalpha() or first == "_") and token.lower() not in KEYWORDS:
         return "a"
     return token
