@@ -1,10 +1,10 @@
-"""What commits ask, answered by us, by plain BM25 and by semble, file by file.
+"""What commits ask, answered by us, by plain BM25, by semble and by probe, file by file.
 
     mosearch eval history --root REPOSITORY --commits N --work FOLDER/NAME --keep FOLDER/NAME.pkl   # each
-    python tests/bench/history_beside.py FOLDER --commits N --semble PYTHON --model MODEL
+    python tests/bench/history_beside.py FOLDER --commits N --semble PYTHON --model MODEL --probe BINARY
 
 Ours and BM25 are scored with the weights of today from what the first command kept; semble indexes the tree
-before each commit.  MODEL is a static model: see `semble_answers.py`.
+before each commit, and probe reads it.  MODEL is a static model: see `semble_answers.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 
 import click
+from probe_process import ask_probe
 from rich.console import Console
 from rich.table import Table
 from semble_process import ask_semble
@@ -26,7 +27,7 @@ from mosearch.evaluation.judging import DEPTH, Place, Target, rank_of
 from mosearch.evaluation.tuning import Judged
 from mosearch.ranking import Weights
 
-_COLUMNS = ("function, words", "function, ours", "file, words", "file, ours", "file, semble")
+_COLUMNS = ("function, words", "function, ours", "file, words", "file, ours", "file, semble", "file, probe")
 
 
 @click.command()
@@ -34,18 +35,30 @@ _COLUMNS = ("function, words", "function, ours", "file, words", "file, ours", "f
 @click.option("--commits", type=click.IntRange(1), required=True, help="As many as before.")
 @click.option("--semble", "python", help="Python that has semble; without it, ours and BM25 alone.")
 @click.option("--model", help="Folder of a static model.")
+@click.option("--probe", help="Binary of probe; without it, the others alone.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Save all figures here.")
-def main(folder: Path, commits: int, python: str | None, model: str | None, json_file: Path | None) -> None:
+def main(
+    folder: Path,
+    commits: int,
+    python: str | None,
+    model: str | None,
+    probe: str | None,
+    json_file: Path | None,
+) -> None:
     """Compare mean reciprocal ranks over the first ten hits."""
     scores: dict[str, dict[str, list[float]]] = {column: {} for column in _COLUMNS}
     for kept in sorted(folder.glob("*.pkl")):
         ((_, judged),) = pickle.loads(kept.read_bytes()).items()
         _add_ours(scores, kept.stem, judged)
+        tree = folder / kept.stem / "tree"
         if python and model:
-            tree = folder / kept.stem / "tree"
             scores["file, semble"][kept.stem] = [
                 _reciprocal(_asked_of_semble(tree, case, python, model), case.files)
                 for case in cases(tree, commits)
+            ]
+        if probe:
+            scores["file, probe"][kept.stem] = [
+                _reciprocal(_asked_of_probe(tree, case, probe), case.files) for case in cases(tree, commits)
             ]
     table = Table("MRR", "commits", *(column for column in _COLUMNS if scores[column]))
     rows = {column: found for column, found in scores.items() if found}
@@ -59,6 +72,7 @@ def main(folder: Path, commits: int, python: str | None, model: str | None, json
         ("function, words", "function, ours"),
         ("file, words", "file, ours"),
         ("file, semble", "file, ours"),
+        ("file, probe", "file, ours"),
     ):
         if scores[one]:
             low, high = ablation.interval(scores[one], scores[other])
@@ -87,6 +101,11 @@ def _asked_of_semble(tree: Path, case: Case, python: str, model: str) -> list[Pl
     check_out(tree, case)
     (answer,) = ask_semble(python, model, tree, [case.question], DEPTH)["answers"]
     return [Place(*hit) for hit in answer["hits"]]
+
+
+def _asked_of_probe(tree: Path, case: Case, binary: str) -> list[Place]:
+    check_out(tree, case)
+    return ask_probe(binary, tree, case.question, DEPTH)
 
 
 if __name__ == "__main__":
