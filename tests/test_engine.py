@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,27 @@ def test_search_finds_by_words_and_filters(root: Path, open_engine: Callable[[Pa
     assert {hit.path for hit in below} == {"src/net/server.js", "src/net/client.py"}
 
 
+def test_a_definition_is_found_though_many_lines_say_its_name_more_often(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    uses = "".join(f"def u{n}(ledger):\n    ledger(ledger, ledger, {n})\n\n\n" for n in range(250))
+    (root / "uses.py").write_text(uses)
+    definition = 'class Ledger:\n    """' + "Sums of money by the day. " * 40 + '"""\n'
+    (root / "books.py").write_text(definition)
+    engine = open_engine(root)
+    engine.update()
+    words = [stored.path for stored, _ in engine.store.search_text(("ledger",), 100, Filters())]
+    assert "books.py" not in words
+    assert engine.search("Ledger", 3).hits[0].path == "books.py"
+    elsewhere = engine.search("Ledger", 3, Filters(path_globs=("!books.py",))).hits
+    assert {hit.path for hit in elsewhere} == {"uses.py"}
+    engine.show("books.py", "def nothing():\n    pass\n")
+    engine.show("moved.py", definition)
+    shown = [hit.path for hit in engine.search("Ledger", 3).hits]
+    assert shown[0] == "moved.py"
+    assert "books.py" not in shown
+
+
 def test_hits_say_which_exit_scored_them(root: Path, open_engine: Callable[[Path], Engine]) -> None:
     engine = open_engine(root)
     engine.update()
@@ -181,7 +202,7 @@ def test_nothing_similar_is_an_answer(
 ) -> None:
     engine = open_engine(root)
     engine.update()
-    never = ranking.Likeness(base=-30, cosine=0, words=0, shape=0, length=0, foreign=0)
+    never = ranking.Likeness(-30, *[0.0] * (len(fields(ranking.Likeness)) - 1))
     monkeypatch.setattr(ranking, "FITTED", {engine.model.name: {0: never, 1: never, 2: never}})
     place = engine.place("src/store.go", 4)
     assert engine.similar(place, True, 5).hits == ()

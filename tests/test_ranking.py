@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mosearch import ranking
 from mosearch.ranking import Candidate, Weights
+from mosearch.ranking.coverage import covered
 from mosearch.ranking.systems import HERE, is_foreign
 from mosearch.ranking.terms import Kin, akin, fold
 from mosearch.ranking.traits import traits
@@ -126,6 +128,24 @@ def test_parse_query(text: str, terms: tuple[str, ...], symbols: set[str], is_sy
     assert query.terms == terms
     assert query.symbols == symbols
     assert query.is_symbol is is_symbol
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted", "sought"),
+    [
+        ('retry after "connection reset"', ("connection reset",), ("connection", "reset")),
+        ('“No such file” or "EOF"', ("No such file", "EOF"), ("no", "such", "file", "eof")),
+        ('what does "!=" compare', ("!=",), ("compare",)),
+        ('an unclosed "quote of', (), ("unclosed", "quote")),
+        ('nothing in "" here', (), ("nothing", "here")),
+    ],
+)
+def test_what_is_quoted_is_asked_for_by_itself(
+    text: str, quoted: tuple[str, ...], sought: tuple[str, ...]
+) -> None:
+    query = ranking.parse_query(text)
+    assert query.quoted == quoted
+    assert query.sought == sought
 
 
 @pytest.mark.parametrize(
@@ -281,6 +301,38 @@ def test_a_file_in_which_several_chunks_answer_comes_first() -> None:
     together = [(_stored(f"b{i}", path="x/together.py", start=i), 0.5) for i in range(3)]
     ranked = _ranked("something else", [(alone, 0.52), *together])
     assert ranked[0].stored.path == "x/together.py"
+
+
+def test_code_that_holds_what_is_quoted_comes_first() -> None:
+    better = _stored("a", start=1, text="raise Error('reset the connection')")
+    holds = _stored("b", file_id=2, path="src/b.py", start=2, text="raise Error('connection reset')")
+    found = [(better, 9.0), (holds, 1.0)]
+    asked = "errors of a {} that is a"
+    assert _symbols(_ranked(asked.format("connection reset"), found, found)) == ["a", "b"]
+    assert _symbols(_ranked(asked.format('"connection reset"'), found, found)) == ["b", "a"]
+    assert len(_ranked('"nobody wrote this"', found, found)) == 2
+
+
+def test_a_file_whose_functions_answer_together_comes_first() -> None:
+    once = _stored("a", path="src/once.py", text="def a(): return deadline")
+    first = _stored("b", path="src/both.py", file_id=2, start=1, text="def b(): return deadline")
+    other = _stored("c", path="src/both.py", file_id=2, start=2, text="def c(): cancel()")
+    rest = [_stored(f"r{n}", path=f"src/r{n}.py", file_id=3 + n, start=9 + n) for n in range(9)]
+    found = [(stored, 20.0 - place) for place, stored in enumerate((once, first, *rest, other))]
+    alone = replace(PLAIN, coverage=0.0)
+    asked = "cancel after a deadline"
+    assert _symbols(_ranked(asked, found, found, weights=alone))[0] == "a"
+    assert _symbols(_ranked(asked, found, found, weights=PLAIN))[0] == "b"
+
+
+def test_a_file_covers_the_terms_that_its_texts_hold_and_rare_ones_count_more() -> None:
+    texts = ["retry the request", "a request", "send it", "close"]
+    shares = covered(["retry", "request", "send", "it"], texts, np.array([0, 1, 0, 2]))
+    assert shares[0] == shares[2] == 1
+    assert 0 < shares[1] < 1 / 3
+    assert shares[3] == 0
+    assert not covered(["it"], texts, np.array([0, 1, 0, 2])).any()
+    assert len(covered(["retry"], [], np.array([], np.int64))) == 0
 
 
 def test_tests_come_after_code_unless_asked_for() -> None:

@@ -97,6 +97,14 @@ class Overlay:
         scores = ranking.scores_beside(terms, [item for _, item in own], sample)
         return ranking.merged(kept, list(zip((stored for stored, _ in own), scores, strict=True)))
 
+    def named(self, name: str, stored: Sequence[StoredChunk], filters: Filters) -> list[StoredChunk]:
+        """Chunks of a symbol, given those of the index, as the editor should see them."""
+        with self._lock:
+            hidden = frozenset(self._chunks)
+            own = [each for each in _flat(self._chunks) if each.chunk.symbol.casefold() == name.casefold()]
+        kept = [each for each in stored if each.path not in hidden]
+        return [each for each in (*kept, *own) if _allowed(each, filters)]
+
     def nearest(self, exit: int, query: NDArray[np.float16], hits: Hits, filters: Filters) -> Hits:
         """An index's nearest chunks to `query`, float16 [dim], at an exit, as the editor should see them."""
         with self._lock:

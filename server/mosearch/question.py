@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mosearch import ranking
 from mosearch.candidates import Index, Plan, Vectors
 from mosearch.connection import Connection
 from mosearch.cosines import cosines
@@ -24,6 +23,11 @@ Early = Callable[[SearchResult], None]
 
 RERANKED = 100
 """So many candidates the deeper exit looks at."""
+
+_NAMESAKES = 10
+"""More symbols of one name are no answer to it; between 5 and 20 it makes no difference."""
+_PARTS = 8
+"""So many parts for each are looked through."""
 
 # Candidates per hit: copies and parts of one symbol are folded.
 _PER_HIT = 2
@@ -97,6 +101,15 @@ class Question:
             return []
         hits = self.index.store.search_text(terms, count, filters, is_growing=self.is_growing)
         return self.index.overlay.words(terms, hits, filters)
+
+    def by_names(self, names: Collection[str], filters: Filters) -> list[StoredChunk]:
+        """Where symbols of these names begin; nothing of a name that is given often, which says too little."""
+        found = []
+        for name in sorted(names):
+            stored = self.index.store.symbols([name], _PARTS * _NAMESAKES)
+            begin = [each for each in self.index.overlay.named(name, stored, filters) if each.chunk.part == 0]
+            found += begin if len(begin) <= _NAMESAKES else []
+        return found
 
     def by_vectors(self, vectors: Vectors, count: int, filters: Filters) -> list[Candidate]:
         """The chunks nearest to what is asked, best first."""

@@ -58,18 +58,20 @@ def check_query(text: str) -> None:
 
 
 def _gather(question: Question, text: str, count: int, filters: Filters) -> tuple[Pool, Vectors, str]:
-    """`count` candidates by words and as many by vectors, the query's vectors, or a warning."""
+    """`count` candidates by words, as many by vectors and the definitions that it names, the query's vectors,
+    or a warning."""
     check_query(text)
     query = ranking.parse_query(text)
     with ThreadPoolExecutor(1) as beside:
-        words = beside.submit(question.by_words, query.terms, count, filters)
+        words = beside.submit(question.by_words, query.sought, count, filters)
         vectors, warning = question.encode(query.text, "query", question.exits)
         question.clock.lap("encode")
         dense = question.by_vectors(vectors, count, filters)
         question.clock.lap("dense")
         lexical = words.result()
+        defined = question.by_names(query.symbols, filters)
         question.clock.lap("lexical")
-    return ranking.gather(query, lexical, dense, question.rerank_exit), vectors, warning
+    return ranking.gather(query, lexical, dense, question.rerank_exit, defined), vectors, warning
 
 
 def _deepened(question: Question, found: Pool, ranked: Sequence[Candidate], vectors: Vectors) -> Pool:

@@ -38,6 +38,7 @@ GRID: Mapping[str, tuple[float, ...]] = {
     "name": (0.0, 0.1, 0.2, 0.3, 0.5),
     "place": (0.5, 0.8, 1.2, 1.6, 2.0, 2.6),
     "place_lead": (0.0, 0.3, 0.6, 0.9),
+    "coverage": (0.0, 0.2, 0.35, 0.5, 0.7, 1.0),
     "definition": (1, 2, 3),
     "definition_as_written": (0.5, 1, 2),
     "definition_of_type": (0.5, 1, 2),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosearch.ranking.candidate import Candidate, key
+from mosearch.ranking.coverage import covered
 from mosearch.ranking.query import Query
 from mosearch.ranking.terms import Kin, name_of, terms_of_text
 from mosearch.ranking.traits import TRAITS, asked_for, traits
@@ -51,6 +52,9 @@ class Pool:
     """Share of the query's terms akin to words of the symbol or its container, in [0, 1]."""
     place: NDArray[np.float64]
     """Share of the query's terms akin to words of the file's name or its folder's, in [0, 1]."""
+    covered: NDArray[np.float64]
+    """Share of the query's terms that candidates of the same file hold together, rare ones counting more, in
+    [0, 1]."""
     defines: NDArray[np.bool_]
     """Whether the definition of a symbol begins there which the query names."""
     as_written: NDArray[np.bool_]
@@ -59,6 +63,8 @@ class Pool:
     """… and the symbol is a type."""
     traits: NDArray[np.bool_]
     """[n, traits]: what each is and the query does not ask for."""
+    unquoted: NDArray[np.bool_]
+    """Whether it lacks something that the query quotes."""
 
 
 def gather(
@@ -66,11 +72,14 @@ def gather(
     lexical: Sequence[tuple[StoredChunk, float]],
     dense: Sequence[Candidate],
     deepest: int | None = None,
+    defined: Sequence[StoredChunk] = (),
 ) -> Pool:
     """The union of what was found by words and by vectors, both lists best first.
 
-    `deepest` is the exit that is trusted most; without one, all are trusted alike.
+    `deepest` is the exit that is trusted most; without one, all are trusted alike.  `defined` are definitions
+    of what the query names: they lead the words' list, wherever their own words would put them.
     """
+    lexical = _led(defined, lexical)
     nearest = [(candidate.stored, candidate.score) for candidate in dense]
     exits = {candidate.key: candidate.exit for candidate in dense}
     words, vectors = _ranks(lexical), _ranks(nearest)
@@ -81,6 +90,7 @@ def gather(
     kin = Kin(query.terms)
     numbers = {path: number for number, path in enumerate(dict.fromkeys(s.path for s in chunks))}
     places = {path: kin.share(terms_of_text(file_words(path))) for path in numbers}
+    files = np.array([numbers[stored.path] for stored in chunks], np.int64)
     defines = np.array([_defines(query, stored.chunk) for stored in chunks], bool)
     return Pool(
         chunks=chunks,
@@ -89,14 +99,16 @@ def gather(
         depth=_depth([candidate.exit for candidate in dense[:_HEAD]], deepest),
         lexical=np.array([words.get(each, np.inf) for each in found]),
         dense=np.array([vectors.get(each, np.inf) for each in found]),
-        files=np.array([numbers[stored.path] for stored in chunks], np.int64),
+        files=files,
         name=np.array([kin.share(terms_of_text(name_of(s.path, s.chunk))) for s in chunks]),
         place=np.array([places[stored.path] for stored in chunks]),
+        covered=covered(query.terms, [stored.chunk.text.lower() for stored in chunks], files),
         defines=defines,
         as_written=defines & np.array([stored.chunk.symbol in query.names for stored in chunks], bool),
         of_type=defines & np.array([stored.chunk.kind in _TYPES for stored in chunks], bool),
         traits=np.array([[trait in each for trait in TRAITS] for each in has], bool).reshape(-1, len(TRAITS))
         & np.array(wanted, bool),
+        unquoted=np.array([_lacks(query, stored.chunk) for stored in chunks], bool),
     )
 
 
@@ -135,6 +147,19 @@ def file_words(path: str) -> str:
 
 def _defines(query: Query, chunk: Chunk) -> bool:
     return chunk.part == 0 and bool(chunk.symbol) and chunk.symbol.lower() in query.symbols
+
+
+def _lacks(query: Query, chunk: Chunk) -> bool:
+    return any(quoted not in chunk.text for quoted in query.quoted)
+
+
+def _led(
+    defined: Sequence[StoredChunk], lexical: Sequence[tuple[StoredChunk, float]]
+) -> list[tuple[StoredChunk, float]]:
+    leading = {key(stored) for stored in defined}
+    best = max((score for _, score in lexical), default=0.0)
+    rest = [item for item in lexical if key(item[0]) not in leading]
+    return [*((stored, best + 1) for stored in defined), *rest]
 
 
 def _ranks(hits: Sequence[tuple[StoredChunk, float]]) -> dict[tuple[int, int, int], float]:

@@ -19,6 +19,7 @@ _STOP_WORDS = frozenset(
     """.split()
 )
 
+_QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”')
 _QUALIFIED_NAME = re.compile(r"[^\W\d]\w*(?:(?:\.|::|#|->)[^\W\d]\w*)*")
 
 
@@ -33,6 +34,13 @@ class Query:
     """The same in lower case."""
     is_symbol: bool
     """The whole query is one name, so its definition is wanted first."""
+    quoted: tuple[str, ...] = ()
+    """What stands in double quotes: code that holds just that is wanted first."""
+
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """The terms that full text is asked for: of what is quoted, where something is."""
+        return tuple(dict.fromkeys(terms_of_text(" ".join(self.quoted)))) or self.terms
 
 
 def parse_query(text: str) -> Query:
@@ -51,6 +59,7 @@ def parse_query(text: str) -> Query:
         names=frozenset(names),
         symbols=frozenset(name.lower() for name in names),
         is_symbol=whole_name,
+        quoted=tuple(text.strip() for pair in _QUOTED.findall(text) for text in pair if text.strip()),
     )
 
 

@@ -13,6 +13,9 @@ from mosearch.ranking.weights import Weights
 # So many chunks of a file say that it is about the question; more would favour long files.
 _COHERENT_CHUNKS = 10
 
+_UNQUOTED = 1e-3
+"""What lacks a text that the query quotes comes after all that has it: no weight, as quotes leave no doubt."""
+
 
 def rank(pool: Pool, weights: Weights) -> list[Candidate]:
     """The candidates of the pool, best first."""
@@ -26,8 +29,8 @@ def rank(pool: Pool, weights: Weights) -> list[Candidate]:
 def scores(pool: Pool, weights: Weights) -> NDArray[np.float64]:
     """[n], each at least 0; without boosts, 1 is first place in both lists."""
     fused = _fused(pool, weights, weights.dense_shallow, weights.dense)
-    named = weights.place_lead * fused.max(initial=0.0) * pool.place
-    single = (fused * (1 + _boosts(pool, weights)) + named) * _factors(pool, weights)
+    lead = fused.max(initial=0.0) * (weights.place_lead * pool.place + weights.coverage * pool.covered)
+    single = (fused * (1 + _boosts(pool, weights)) + lead) * _factors(pool, weights)
     return _coherent(single, pool.files, weights)
 
 
@@ -51,7 +54,7 @@ def _boosts(pool: Pool, weights: Weights) -> NDArray[np.float64]:
 def _factors(pool: Pool, weights: Weights) -> NDArray[np.float64]:
     factors = np.array([getattr(weights, trait) for trait in TRAITS])
     product: NDArray[np.float64] = np.where(pool.traits, factors, 1.0).prod(axis=1)
-    return product
+    return product * np.where(pool.unquoted, _UNQUOTED, 1.0)
 
 
 def _fused(pool: Pool, weights: Weights, shallow: float, deep: float) -> NDArray[np.float64]:

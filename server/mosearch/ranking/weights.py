@@ -32,9 +32,12 @@ class Weights:
     """Boost, at most, for query terms that are akin to words of the symbol's name."""
     place: float = 1.2
     """Boost, at most, for query terms that are akin to words of the file's name or its folder's."""
-    place_lead: float = 0.6
+    place_lead: float = 0.9
     """Added for them, at most, in units of the best fused rank: a file that the query names is seen even
     when its chunks rank low."""
+    coverage: float = 0.5
+    """Added for the query's terms that a file's candidates hold together, at most, in the same units: code of
+    several functions may answer what none of them answers alone."""
     definition: float = 2.0
     """Boost where the definition of a symbol begins that the query names."""
     definition_as_written: float = 1.0
