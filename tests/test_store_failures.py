@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import secrets
 import shutil
@@ -272,8 +273,88 @@ def test_an_index_that_is_being_filled_can_be_opened(folder: Path) -> None:
         second.start()
         assert not opened.wait(0.5)
         with open_store(folder):
-            assert opened.wait(5)
+            assert opened.wait(30)
     second.join()
+
+
+def test_a_reader_of_what_grows_reads_only_what_is_new(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While others fill an index, every answer would else read all of it."""
+
+    def seen(store: Store) -> tuple[list[str], dict[int, int], set[str]]:
+        found = store.search_vectors(MODEL, EXIT, np.ones(DIM, np.float32), 99, Filters())
+        return sorted(store.files()), dict(store.coverage(MODEL).vectors), {c.chunk.text for c, _ in found}
+
+    with open_store(folder) as writer, open_store(folder) as reader:
+        assert seen(reader) == ([], {}, set())
+        put(writer, "a.py", ["one", "two"])
+        assert seen(reader) == (["a.py"], {EXIT: 2}, {"one", "two"})
+        with monkeypatch.context() as patch:
+            for room in ("_chunks", "_files", "_vectors"):
+                patch.setattr(f"mosearch.store.{room}.all_rows", None)
+            put(writer, "b.py", ["three"])
+            assert seen(reader) == (["a.py", "b.py"], {EXIT: 3}, {"one", "two", "three"})
+            put(writer, "c.py", ["one", "four"])
+            assert seen(reader) == (["a.py", "b.py", "c.py"], {EXIT: 4}, {"one", "two", "three", "four"})
+        put(writer, "a.py", ["five"])
+        writer.remove(["b.py"])
+        assert seen(reader) == (["a.py", "c.py"], {EXIT: 3}, {"one", "four", "five"})
+
+
+def test_rows_that_are_moved_while_others_are_added_are_missed(folder: Path) -> None:
+    """LanceDB numbers the new place of moved rows some time before they are there: what is added meanwhile
+    lies behind it, and no row comes to lie behind what was known then."""
+    with open_store(folder) as writer, open_store(folder) as merger, open_store(folder) as reader:
+
+        def put_rows(number: int, words: str) -> None:
+            texts = [f"{words} {secrets.token_hex(4)}" for _ in range(number)]
+            file_id = secrets.randbits(63)
+            chunks = [
+                Chunk("f", "", SymbolKind.FUNCTION, "python", 0, 1, 0, 0, "", "", text, "", digest(text))
+                for text in texts
+            ]
+            stored = [StoredChunk("a.py", file_id, chunk) for chunk in chunks]
+            writer._tables.chunks.append(stored, [ChunkTerms(body=text) for text in texts])
+
+        def known_rows_are_there() -> None:
+            chunks = reader._tables.chunks
+            rows = chunks._columns_at(chunks.version()).row_ids.tolist()
+            there = chunks._table.take_row_ids(rows).select(["_rowid"]).to_arrow().num_rows
+            assert there == len(rows) == chunks.rows()
+
+        for turn in range(6):
+            for part in range(2):
+                put_rows(1_000, " ".join(f"word{turn}x{part}x{i}" for i in range(60)))
+            merging = threading.Thread(target=merger._tables.chunks.optimize)
+            merging.start()
+            while merging.is_alive():
+                put_rows(1, "word")
+                reader._tables.chunks._columns_at(reader._tables.chunks.version())
+            merging.join()
+            known_rows_are_there()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_reader_follows_whatever_others_do(folder: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    live: dict[str, list[str]] = {}
+    query = np.ones(DIM, np.float32)
+    with open_store(folder) as writer, open_store(folder) as reader:
+        for _ in range(30):
+            path = f"{chance.randrange(8)}.py"
+            step = chance.choice(["put", "put", "put", "remove", "sweep", "optimize"])
+            if step == "put":
+                live[path] = chance.sample([f"text {i}" for i in range(20)], chance.randrange(1, 4))
+                put(writer, path, live[path])
+            elif step == "remove":
+                live.pop(path, None)
+                writer.remove([path])
+            else:
+                getattr(writer, step)()
+            if chance.random() < 0.7:
+                found = reader.search_vectors(MODEL, EXIT, query, 999, Filters())
+                expected = sorted((path, text) for path, texts in live.items() for text in texts)
+                assert sorted((stored.path, stored.chunk.text) for stored, _ in found) == expected
+                assert reader.coverage(MODEL).vectors.get(EXIT, 0) == len({text for _, text in expected})
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")

@@ -14,8 +14,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mosearch.store._added import added_rows, all_rows
 from mosearch.store._arrow import as_column
-from mosearch.store._directory import Directory, Place, build, first_bytes, key_of, whole
+from mosearch.store._directory import (
+    Columns,
+    Directory,
+    Place,
+    build,
+    columns_of,
+    first_bytes,
+    key_of,
+    whole,
+)
 from mosearch.store._files import Snapshot
 from mosearch.store._lance import FTS, BTree, MatchQuery
 from mosearch.store._sql import in_digests, in_integers, in_strings
@@ -47,6 +57,7 @@ _REMEMBERED = 2_048
 
 _MOVED = "rows of the index were moved while they were read"
 
+_FOUND_BY = ("file_id", "digest")
 _SCALAR_INDEXED = ("digest", "file_id", "name")
 _IDS_PER_DELETE = 5_000
 MANY_ROWS = 3_000
@@ -61,6 +72,7 @@ class ChunksTable:
     def __init__(self, table: Any) -> None:
         self._table = table
         self._mutex = threading.Lock()
+        self._columns: Columns | None = None
         self._directory: Directory | None = None
         self._read_before: OrderedDict[Place, tuple[StoredChunk, ...]] = OrderedDict()
 
@@ -101,11 +113,26 @@ class ChunksTable:
         with self._mutex:
             known = self._directory
         if known is None or known.version != version:
-            columns = self._table.search().select(["file_id", "digest"]).with_row_id(True)
-            known = build(columns.limit(None).to_arrow(), snapshot.ids, version)
+            known = build(self._columns_at(version[0]), snapshot.ids, snapshot.version)
             with self._mutex:
                 self._directory = known
         return known
+
+    def _columns_at(self, version: int) -> Columns:
+        """As of `version` or a newer one, which is then merely read again next time."""
+        with self._mutex:
+            before = self._columns
+        if before is not None and before.version == version:
+            return before
+        rows = None
+        if before is not None and before.version < version:
+            rows = added_rows(self._table, _FOUND_BY, before.marks, len(before.keys))
+        if rows is None:
+            rows, before = all_rows(self._table, _FOUND_BY), None
+        columns = columns_of(rows, version, before)
+        with self._mutex:
+            self._columns = columns
+        return columns
 
     def at(
         self, places: Sequence[Place], directory: Directory, snapshot: Snapshot

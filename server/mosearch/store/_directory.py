@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mosearch.store._added import NO_MARKS, Marks, marks_of
+
 Place = tuple[int, int]
 """(`file_id`, key): the chunks of one text in one version of a file."""
 
@@ -53,15 +55,38 @@ class Directory:
         return map(slice, starts, np.searchsorted(self.keys, wanted, "right").tolist())
 
 
-def build(rows: pa.Table, live: NDArray[np.int64], version: tuple[int, int]) -> Directory:
-    """From columns `file_id`, `digest` and `_rowid` of all chunks, for the files whose ids are `live`."""
-    file_ids = rows.column("file_id").to_numpy()
-    keys = first_bytes(rows.column("digest"))
-    kept = np.flatnonzero(np.isin(file_ids, live))
-    order = kept[np.argsort(keys[kept], kind="stable")]
-    row_ids = rows.column("_rowid").to_numpy()[order]
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Of every chunk, live or not, as of one version of the table; every array is [rows]."""
+
+    keys: NDArray[np.uint64]
+    file_ids: NDArray[np.int64]
+    row_ids: NDArray[np.uint64]
+    version: int
+    marks: Marks
+    """See `_added`."""
+
+
+def columns_of(rows: pa.Table, version: int, before: Columns | None = None) -> Columns:
+    """From columns `file_id`, `digest` and `_rowid` of all chunks, or of those that were added."""
+    keys, file_ids = first_bytes(rows.column("digest")), rows.column("file_id").to_numpy()
+    row_ids = rows.column("_rowid").to_numpy()
+    marks = marks_of(rows, before.marks if before is not None else NO_MARKS)
+    if before is not None:
+        keys = np.concatenate([before.keys, keys])
+        file_ids = np.concatenate([before.file_ids, file_ids])
+        row_ids = np.concatenate([before.row_ids, row_ids])
+    return Columns(keys, file_ids, row_ids, version, marks)
+
+
+def build(columns: Columns, live: NDArray[np.int64], files_version: int) -> Directory:
+    """For the files whose ids are `live`."""
+    kept = np.flatnonzero(np.isin(columns.file_ids, live))
+    order = kept[np.argsort(columns.keys[kept], kind="stable")]
+    row_ids = columns.row_ids[order]
     by_row = np.argsort(row_ids).astype(np.int32)
-    return Directory(keys[order], file_ids[order], row_ids, by_row, version)
+    version = columns.version, files_version
+    return Directory(columns.keys[order], columns.file_ids[order], row_ids, by_row, version)
 
 
 def key_of(digest: bytes) -> int:

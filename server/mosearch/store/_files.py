@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mosearch.store._added import NO_MARKS, added_rows, all_rows, marks_of
 from mosearch.store._sql import in_strings
 from mosearch.types import FileRecord
 
@@ -68,6 +69,8 @@ class FilesTable:
         self._snapshot = Snapshot(-1, {})
         self._read: dict[int, int] = {}
         """`file_id` → hash of the row as it was last read: what is the same need not be checked again."""
+        self._marks = NO_MARKS
+        """Of the rows that the snapshot holds, where that is known; see `_added`."""
 
     def version(self) -> int:
         return int(self._table.version)
@@ -115,15 +118,24 @@ class FilesTable:
         with self._mutex:
             if self._snapshot is before and version == before.version + 1:
                 self._snapshot = Snapshot(version, MappingProxyType(by_path))
+                self._marks = NO_MARKS
 
     def _load(self) -> Snapshot:
         # The version is read first: rows newer than it are then merely read again next time.
         version = self.version()
-        rows = self._table.search().limit(None).to_arrow().select(SCHEMA.names)
+        by_path = dict(self._snapshot.by_path)
+        rows = added_rows(self._table, SCHEMA.names, self._marks, len(by_path))
+        if rows is None:
+            rows, by_path, self._marks = all_rows(self._table, SCHEMA.names), {}, NO_MARKS
+        self._take(rows, by_path)
+        self._marks = marks_of(rows, self._marks)
+        return Snapshot(version, MappingProxyType(by_path))
+
+    def _take(self, rows: pa.Table, by_path: dict[str, FileRecord]) -> None:
+        """Adds the records of some rows to `by_path`; with none there, they are all that there is."""
         columns = [rows.column(name).to_pylist() for name in SCHEMA.names]
         known, before = self._snapshot.by_id, self._read
-        by_path: dict[str, FileRecord] = {}
-        self._read = {}
+        self._read = before if by_path else {}
         for values in zip(*columns, strict=True):
             file_id = values[_FILE_ID]
             record = known.get(file_id)
@@ -133,7 +145,6 @@ class FilesTable:
                 record = record if record == found else found
             self._read[file_id] = row
             by_path[record.path] = record
-        return Snapshot(version, MappingProxyType(by_path))
 
 
 def _sealed(record: FileRecord) -> FileRecord:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mosearch import memory
+from mosearch.store._added import NO_MARKS, Marks
 from mosearch.store._directory import Directory, among, numbers
 from mosearch.store._values import MOST_ROWS
 from mosearch.store._vectors import Float16, VectorTable
@@ -39,6 +40,8 @@ class Matrix:
     """[n, dim]."""
     scale: NDArray[np.float32]
     """[n]: a row times its scale has unit length."""
+    marks: Marks = field(default_factory=lambda: NO_MARKS)
+    """Of these rows in their table, where that is known; see `_added`."""
     _holding: tuple[Directory, NDArray[np.bool_]] | None = None
     _order: NDArray[np.int64] | None = None
 
@@ -118,7 +121,18 @@ class Matrices:
 
 
 def _read(table: VectorTable, old: Matrix | None) -> Matrix:
-    """The whole table; what `old` has is not read again if little is missing."""
+    """The whole table; what `old` has is not read again if that can be told, or little is missing."""
+    if old is not None:
+        added = table.added(old.marks, len(old.rows))
+        if added is not None:
+            digests, vectors, marks = added
+            return replace(_joined([old, _packed(digests, vectors)]), marks=marks)
+    version, marks = table.version(), table.marks()
+    matrix = _read_anew(table, old)
+    return replace(matrix, marks=marks) if table.version() == version else matrix
+
+
+def _read_anew(table: VectorTable, old: Matrix | None) -> Matrix:
     if old is not None:
         present = table.whole_digests()
         kept = np.isin(old.keys, present[:, 0])

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mosearch.errors import StoreError
+from mosearch.store._added import Marks, added_rows, all_rows, marks_of
 from mosearch.store._arrow import as_column
 from mosearch.store._directory import among, first_bytes, numbers, whole
 from mosearch.store._failures import retried
@@ -52,6 +53,9 @@ class VectorTable:
     def __init__(self, table: Any) -> None:
         self._table = table
         self.dim = int(table.schema.field("vector").type.list_size)
+        self._mutex = threading.Lock()
+        self._keys: tuple[int, Marks, NDArray[np.uint64]] | None = None
+        """A version, its marks (see `_added`), and what `keys` gave then."""
 
     def known(self, digests: Collection[bytes]) -> set[bytes]:
         if len(digests) > _SCAN_ABOVE:
@@ -66,7 +70,24 @@ class VectorTable:
 
     def keys(self) -> NDArray[np.uint64]:
         """The first eight bytes of every digest: uint64 [rows], in no order."""
-        return first_bytes(self._table.search().select(["digest"]).limit(None).to_arrow().column("digest"))
+        # The version is read first: rows newer than it are then merely read again next time.
+        version = self.version()
+        with self._mutex:
+            known = self._keys
+        if known is not None and known[0] == version:
+            return known[2]
+        rows = None
+        if known is not None and known[0] < version:
+            rows = added_rows(self._table, ["digest"], known[1], len(known[2]))
+        if known is None or rows is None:
+            rows = all_rows(self._table, ["digest"])
+            marks, keys = marks_of(rows), first_bytes(rows.column("digest"))
+        else:
+            marks = marks_of(rows, known[1])
+            keys = np.concatenate([known[2], first_bytes(rows.column("digest"))])
+        with self._mutex:
+            self._keys = version, marks, keys
+        return keys
 
     def whole_digests(self) -> NDArray[np.uint64]:
         """Every digest as two numbers: uint64 [rows, 2], in no order."""
@@ -79,6 +100,20 @@ class VectorTable:
             rows = pa.Table.from_batches([batch])
             blocks = [_matrix(chunk, self.dim) for chunk in rows.column("vector").chunks]
             yield whole(rows.column("digest")), np.concatenate(blocks)
+
+    def marks(self) -> Marks:
+        """See `_added`."""
+        return marks_of(self._table.search().select(["_rowid"]).limit(None).to_arrow())
+
+    def added(self, marks: Marks, known: int) -> tuple[NDArray[np.uint64], Float16, Marks] | None:
+        """What was added to the `known` rows that have these marks, as `batches` gives it, and the marks
+        now; None where that cannot be told."""
+        rows = added_rows(self._table, ["digest", "vector"], marks, known)
+        if rows is None:
+            return None
+        blocks = [np.empty((0, self.dim), np.float16)]
+        blocks += [_matrix(chunk, self.dim) for chunk in rows.column("vector").chunks]
+        return whole(rows.column("digest")), np.concatenate(blocks), marks_of(rows, marks)
 
     def get(self, digests: Collection[bytes]) -> tuple[list[bytes], Float16]:
         """The digests found, in no order, and their vectors, float16 [found, dim]."""
