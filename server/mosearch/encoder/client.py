@@ -41,7 +41,7 @@ _FRAME_CHARACTERS = 1 << 18
 """At most 1 MiB of UTF-8."""
 _FRAMES_AHEAD = 3
 """Frames sent and not yet answered: enough for the host to find work whenever it finishes a frame."""
-_CANCEL_POLL_SECONDS = 0.02
+_CANCEL_POLL_SECONDS = 0.005
 _SILENCE_SECONDS = 3.0
 """After so long without an answer a host is asked for a sign of life, which a busy one gives."""
 _RESTART_PAUSE_SECONDS = 0.2
