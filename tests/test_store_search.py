@@ -143,6 +143,18 @@ def test_similarities_are_those_of_the_vectors_however_they_came(store: Store) -
     check(50)
 
 
+def test_vectors_of_questions_that_follow_one_another_are_one_write(store: Store) -> None:
+    names = [digest(f"body {i}") for i in range(6)]
+    for start, vector in enumerate(unit(6)):
+        store.add_vectors_later(MODEL, EXIT, {names[start]: vector})
+    store.close()
+    with Store.open(store.index_dir, store.vectors_dir) as again:
+        assert again.known_digests(MODEL, EXIT, names) == set(names)
+        table = again._tables.vectors.find(MODEL, EXIT)
+        assert table is not None
+        assert table.fragments() == 1
+
+
 def test_what_this_process_wrote_is_not_read_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     bodies = [f"body {i}" for i in range(30)]
     put(store, "a.py", bodies)

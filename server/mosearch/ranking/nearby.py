@@ -29,8 +29,8 @@ def scores_beside(
 ) -> list[float]:
     """One score for each of `new`, comparable with the scores of `hits`; 0 where no term occurs.
 
-    Both are given by their terms, as `terms_of_chunk` gives them.  `hits` are an index's best hits for the same terms, with their scores; without any, the scores
-    are comparable among themselves.
+    Both are given by their terms, as `terms_of_chunk` gives them.  `hits` are an index's best hits for the
+    same terms, with their scores; without any, the scores are comparable among themselves.
     """
     sample = hits[:SAMPLE]
     documents = [*new, *(terms for terms, _ in sample)]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from mosearch.store._added import NO_MARKS, Marks, marks_of
+
+_Number = TypeVar("_Number", np.uint64, np.int64)
 
 Place = tuple[int, int]
 """(`file_id`, key): the chunks of one text in one version of a file."""
@@ -80,8 +83,8 @@ def columns_of(rows: pa.Table, version: int, before: Columns | None = None) -> C
 
 
 def build(columns: Columns, live: NDArray[np.int64], files_version: int) -> Directory:
-    """For the files whose ids are `live`."""
-    kept = np.flatnonzero(np.isin(columns.file_ids, live))
+    """For the files whose ids are `live`, sorted."""
+    kept = np.flatnonzero(among(columns.file_ids, live))
     order = kept[np.argsort(columns.keys[kept], kind="stable")]
     row_ids = columns.row_ids[order]
     by_row = np.argsort(row_ids).astype(np.int32)
@@ -110,7 +113,7 @@ def distinct(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return keys[is_new]
 
 
-def among(keys: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def among(keys: NDArray[_Number], ordered: NDArray[_Number]) -> NDArray[np.bool_]:
     """Which keys are among the sorted ones: what `np.isin` says, which would sort them all."""
     if not len(ordered):
         return np.zeros(len(keys), bool)

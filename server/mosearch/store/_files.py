@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-_FILE_ID = SCHEMA.get_field_index("file_id")
+_FILE_ID, _HASH = map(SCHEMA.get_field_index, ("file_id", "content_hash"))
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,8 @@ class FilesTable:
         """Writes all `records` in one commit; a path already there gets the new row."""
         if not records:
             return
-        rows = pa.table(
-            [pa.array([getattr(r, f.name) for r in map(_sealed, records)], f.type) for f in SCHEMA],
-            schema=SCHEMA,
-        )
+        columns = zip(*map(_sealed, records), strict=True)
+        rows = pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
         before = self.snapshot()
         merge = self._table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
         version = int(merge.execute(rows).version)
@@ -141,26 +139,28 @@ class FilesTable:
             record = known.get(file_id)
             row = hash(values)
             if record is None or before.get(file_id) != row:
-                found = _opened(FileRecord(*values))
+                found = _opened(values)
                 record = record if record == found else found
             self._read[file_id] = row
             by_path[record.path] = record
 
 
-def _sealed(record: FileRecord) -> FileRecord:
-    """As it is written: with a checksum behind the hash of its content, as LanceDB keeps none."""
-    return replace(record, content_hash=f"{record.content_hash}:{_checksum(record)}")
+def _sealed(record: FileRecord) -> tuple[Any, ...]:
+    """The row that is written: with a checksum behind the hash of its content, as LanceDB keeps none."""
+    values = [getattr(record, name) for name in SCHEMA.names]
+    values[_HASH] = f"{values[_HASH]}:{_checksum(values)}"
+    return tuple(values)
 
 
-def _opened(record: FileRecord) -> FileRecord:
+def _opened(row: tuple[Any, ...]) -> FileRecord:
     """What `_sealed` was given.  Raises ValueError for a row that was changed on disk."""
-    content_hash, _, checksum = record.content_hash.rpartition(":")
-    found = replace(record, content_hash=content_hash)
-    if checksum != _checksum(found):
-        raise ValueError(f"the entry of {record.path} is not what was written")
-    return found
+    values = list(row)
+    values[_HASH], _, checksum = values[_HASH].rpartition(":")
+    if checksum != _checksum(values):
+        raise ValueError(f"the entry of {values[0]} is not what was written")
+    return FileRecord(*values)
 
 
-def _checksum(record: FileRecord) -> str:
-    values = (str(getattr(record, f.name)) for f in SCHEMA)
-    return f"{zlib.crc32(chr(0).join(values).encode('utf-8', 'surrogatepass')):08x}"
+def _checksum(values: Sequence[Any]) -> str:
+    joined = chr(0).join(map(str, values))
+    return f"{zlib.crc32(joined.encode('utf-8', 'surrogatepass')):08x}"

@@ -17,6 +17,10 @@ Vectors = dict[str, NDArray[np.float16]]
 Write = Callable[[str, int, Vectors], None]
 """Given a model's fingerprint, an exit and vectors."""
 
+_GATHERED_S = 2.0
+"""Each write leaves a fragment and takes time from the next question: questions that follow one another share
+one."""
+
 
 class Later:
     """Writes in a thread of its own.  For several threads at once."""
@@ -26,6 +30,7 @@ class Later:
         self._mutex = threading.Lock()
         self._waiting: dict[tuple[str, int], Vectors] = {}
         self._writer = ThreadPoolExecutor(1, "mosearch-later")
+        self._closing = threading.Event()
 
     def add(self, fingerprint: str, exit: int, vectors: Mapping[str, NDArray[np.float16]]) -> None:
         """What cannot be written is lost: it is embedded again when it is needed."""
@@ -42,9 +47,13 @@ class Later:
 
     def close(self) -> None:
         """Write what waits."""
+        self._closing.set()
         self._writer.shutdown(wait=True)
 
     def _write_one(self, fingerprint: str, exit: int) -> None:
+        if not self._waiting.get((fingerprint, exit)):
+            return  # written together with what came before
+        self._closing.wait(_GATHERED_S)
         with self._mutex:
             vectors = dict(self._waiting.get((fingerprint, exit), {}))
         try:

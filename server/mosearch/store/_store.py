@@ -123,8 +123,8 @@ class Store(SharedVectors):
     ) -> None:
         """Makes these versions of `files` searchable and their former versions invisible, at once.
 
-        `terms[i]` are what `chunks[i]` is found by, analysed and separated by spaces: their order is not kept,
-        repetitions count.  Every chunk belongs to one of `files`, whose `file_id` is new.
+        `terms[i]` are what `chunks[i]` is found by, analysed and separated by spaces: their order is not
+        kept, repetitions count.  Every chunk belongs to one of `files`, whose `file_id` is new.
         """
         if len(terms) != len(chunks):
             raise ValueError(f"{len(terms)} terms for {len(chunks)} chunks")
@@ -201,9 +201,7 @@ class Store(SharedVectors):
         def read(snapshot: Snapshot) -> list[tuple[StoredChunk, float]]:
             within = _within(filters, snapshot)
             where = _chunks.condition(filters, within)
-            return self._tables.chunks.matching(
-                terms, limit, where, within, snapshot, is_growing=is_growing
-            )
+            return self._tables.chunks.matching(terms, limit, where, within, snapshot, is_growing=is_growing)
 
         return self._consistent(read)
 
