@@ -38,6 +38,24 @@ def test_everything_is_embedded_once(root: Path, open_engine: Callable[[Path], E
     assert reopened.update().embedded == 0
 
 
+def test_until_files_are_compared_nothing_is_shown_that_is_no_longer_so(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    open_engine(root).update()
+    gone, changed = root / "src/net/client.py", root / "src/store.go"
+    gone.unlink()
+    changed.write_text(changed.read_text() + "\nfunc fingerprint(text string) int { return len(text) }\n")
+
+    engine = open_engine(root)
+    early: list[SearchResult] = []
+    found = engine.search("retry checksum request", 9, early=early.append)
+    assert found.hits
+    shown = {hit.path for result in (found, *early) for hit in result.hits}
+    assert shown.isdisjoint({"src/net/client.py", "src/store.go"})
+    engine.update()
+    assert "src/store.go" in {hit.path for hit in engine.search("fingerprint", 9).hits}
+
+
 def test_renaming_a_folder_embeds_nothing(root: Path, open_engine: Callable[[Path], Engine]) -> None:
     engine = open_engine(root)
     before = engine.update()

@@ -202,6 +202,7 @@ class Engine(Upkeep):
             rerank_exit=self.rerank_exit,
             rerank_budget_ms=self.settings.rerank_budget_ms,
             is_growing=self.activity.stage == "parse",
+            is_current=None if self._is_compared else self._is_current,
             early=early,
             cancel=cancel,
         )

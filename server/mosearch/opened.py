@@ -17,7 +17,7 @@ from mosearch.pace import Pace
 from mosearch.settings import Settings
 from mosearch.status import Activities, Activity, Status, StatusFeed
 from mosearch.store import Coverage, Store
-from mosearch.types import IndexReport, ModelInfo, SkipReason
+from mosearch.types import IndexReport, ModelInfo, SkipReason, StoredChunk
 
 # A question may rest on a picture of the coverage this old; counting takes longer than answering.
 _COVERAGE_S = 1.0
@@ -42,6 +42,7 @@ class Opened:
         self._documents = Documents(workspace.IgnoreRules.load(self.root))
         self.overlay = self._documents.overlay
         self._update_lock = threading.RLock()
+        self._is_compared = False
         self._pace = Pace()
         self._coverage: tuple[float, Coverage] | None = None
         self._activities = Activities()
@@ -148,6 +149,18 @@ class Opened:
         if known is None or now - known[0] > _COVERAGE_S:
             self._coverage = known = now, self.store.coverage(self.model.fingerprint)
         return known[1]
+
+    def _is_current(self, stored: StoredChunk) -> bool:
+        """Whether a chunk's file is still as it was read, or is shown by an editor.
+
+        To be asked until the files on disk were compared with the store for the first time: with a million
+        chunks that takes a second, and answers need not wait for it.
+        """
+        if stored.file_id < 0:
+            return True
+        record = self.store.files().get(stored.path)
+        path = str(self.root / stored.path)
+        return record is not None and workspace.is_unchanged(path, record.size, record.mtime_ns)
 
     def _ground(self) -> Ground:
         return Ground(self.store, self.settings.max_file_bytes, self.model.reads_language)

@@ -72,6 +72,8 @@ class Question:
     """Whether full text is asked, too, where most of the time of a question about code goes."""
     is_growing: bool = False
     """Files are being read just now: words that came last may be missed, for a quick answer."""
+    is_current: Callable[[StoredChunk], bool] | None = None
+    """Asked of each hit, where what is stored may not be what is on disk."""
     early: Early | None = None
     cancel: threading.Event | None = None
     clock: Clock = field(default_factory=Clock)
@@ -138,6 +140,8 @@ class Question:
     def result(self, chosen: Sequence[Candidate], vectors: Vectors, warning: str) -> SearchResult:
         """The answer; `vectors` are those that it rests on."""
         exit = self.plan.within(vectors).base if vectors else None
+        if self.is_current is not None:
+            chosen = [item for item in chosen if self.is_current(item.stored)]
         hits = tuple(
             Hit(item.stored.path, item.stored.chunk, round(item.score, 4), item.exit) for item in chosen
         )

@@ -190,6 +190,7 @@ class Upkeep(Opened):
                     self.root, self.store, found, limit, progress, cancel, digest_language=told
                 )
                 self.store.note_sync()
+                self._is_compared = True
                 return done
         apart(progress, cancel)  # needs the lock, and may leave something to do
         return self._reconciled(rules, progress, cancel, lock_timeout, None)

@@ -4,6 +4,7 @@ Knows nothing of chunks, vectors or LSP.  Paths are relative to the root and sep
 """
 
 from mosearch.workspace.content import classify, decode
+from mosearch.workspace.files import is_unchanged
 from mosearch.workspace.ignore import GIT_RULES_FILE, MARKER_NAMES, OWN_RULES_FILE, IgnoreRules
 from mosearch.workspace.repository import repository_key
 from mosearch.workspace.roots import resolve_root
@@ -23,6 +24,7 @@ __all__ = [
     "classify",
     "content_hash",
     "decode",
+    "is_unchanged",
     "read_source",
     "repository_key",
     "resolve_root",

@@ -36,6 +36,16 @@ def changed_ns(status: os.stat_result) -> int:
     return max(status.st_mtime_ns, status.st_ctime_ns)
 
 
+def is_unchanged(path: str, size: int, when_ns: int) -> bool:
+    """Whether a regular file has this size and was last changed then; 0 is a time that is not known."""
+    try:
+        status = os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    same = stat.S_ISREG(status.st_mode) and status.st_size == size
+    return same and when_ns in (0, changed_ns(status))
+
+
 def read_up_to(descriptor: int, limit: int) -> bytes:
     """At most `limit` bytes from the start of an open file."""
     os.lseek(descriptor, 0, os.SEEK_SET)
