@@ -68,8 +68,9 @@ def _gather(question: Question, text: str, count: int, filters: Filters) -> tupl
         question.clock.lap("encode")
         dense = question.by_vectors(vectors, count, filters)
         question.clock.lap("dense")
-        lexical = words.result()
         defined = question.by_names(query.symbols, filters)
+        question.clock.lap("names")
+        lexical = words.result()
         question.clock.lap("lexical")
     return ranking.gather(query, lexical, dense, question.rerank_exit, defined), vectors, warning
 
