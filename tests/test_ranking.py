@@ -319,10 +319,13 @@ def test_a_file_whose_functions_answer_together_comes_first() -> None:
     other = _stored("c", path="src/both.py", file_id=2, start=2, text="def c(): cancel()")
     rest = [_stored(f"r{n}", path=f"src/r{n}.py", file_id=3 + n, start=9 + n) for n in range(9)]
     found = [(stored, 20.0 - place) for place, stored in enumerate((once, first, *rest, other))]
-    alone = replace(PLAIN, coverage=0.0)
     asked = "cancel after a deadline"
-    assert _symbols(_ranked(asked, found, found, weights=alone))[0] == "a"
-    assert _symbols(_ranked(asked, found, found, weights=PLAIN))[0] == "b"
+    assert _symbols(_ranked(asked, found, found, weights=replace(PLAIN, coverage=0.0)))[0] == "a"
+    assert _symbols(_ranked(asked, found, found, weights=replace(PLAIN, coverage=0.5)))[0] == "b"
+    shallow = ranking.gather(
+        ranking.parse_query(asked), found, [Candidate(stored, score, 0) for stored, score in found], 6
+    )
+    assert ranking.rank(shallow, replace(PLAIN, coverage=0.0))[0].stored is first
 
 
 def test_a_file_covers_the_terms_that_its_texts_hold_and_rare_ones_count_more() -> None:

@@ -105,7 +105,7 @@ class Question:
         return self.index.overlay.words(terms, hits, filters)
 
     def by_names(self, names: Collection[str], filters: Filters) -> list[StoredChunk]:
-        """Where symbols of these names begin; nothing of a name that is given often, which says too little."""
+        """Where symbols of these names begin; nothing of a name that is given often: it says too little."""
         found = []
         for name in sorted(names):
             stored = self.index.store.symbols([name], _PARTS * _NAMESAKES)

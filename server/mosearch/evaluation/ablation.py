@@ -39,12 +39,16 @@ def steps(weights: Weights) -> tuple[Step, ...]:
         coherence=0.0,
         lead=0.0,
         coverage=0.0,
+        coverage_shallow=0.0,
         file_decay=1.0,
         dense_within=weights.dense,
         dense_within_shallow=weights.dense_shallow,
     )
     page = replace(plain, file_decay=weights.file_decay)
-    files = replace(page, coherence=weights.coherence, lead=weights.lead, coverage=weights.coverage)
+    files = replace(
+        page,
+        **{name: getattr(weights, name) for name in ("coherence", "lead", "coverage", "coverage_shallow")},
+    )
     names = replace(weights, **{name: getattr(plain, name) for name in TRAITS})
     return (
         Step("words only (BM25)", plain, vectors=False),

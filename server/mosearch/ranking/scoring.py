@@ -14,7 +14,7 @@ from mosearch.ranking.weights import Weights
 _COHERENT_CHUNKS = 10
 
 _UNQUOTED = 1e-3
-"""What lacks a text that the query quotes comes after all that has it: no weight, as quotes leave no doubt."""
+"""What lacks a text that the query quotes comes after all that has it: no weight, quotes leave no doubt."""
 
 
 def rank(pool: Pool, weights: Weights) -> list[Candidate]:
@@ -29,7 +29,8 @@ def rank(pool: Pool, weights: Weights) -> list[Candidate]:
 def scores(pool: Pool, weights: Weights) -> NDArray[np.float64]:
     """[n], each at least 0; without boosts, 1 is first place in both lists."""
     fused = _fused(pool, weights, weights.dense_shallow, weights.dense)
-    lead = fused.max(initial=0.0) * (weights.place_lead * pool.place + weights.coverage * pool.covered)
+    coverage = _at_depth(pool, weights.coverage_shallow, weights.coverage)
+    lead = fused.max(initial=0.0) * (weights.place_lead * pool.place + coverage * pool.covered)
     single = (fused * (1 + _boosts(pool, weights)) + lead) * _factors(pool, weights)
     return _coherent(single, pool.files, weights)
 
@@ -63,8 +64,13 @@ def _fused(pool: Pool, weights: Weights, shallow: float, deep: float) -> NDArray
     `shallow` and `deep` are the dense list's share where shallower exits and where the deepest ordered it.
     """
     k = weights.rank_constant
-    share = weights.dense_for_symbols if pool.is_symbol else shallow + pool.depth * (deep - shallow)
+    share = weights.dense_for_symbols if pool.is_symbol else _at_depth(pool, shallow, deep)
     return (k + 1) * ((1 - share) / (k + pool.lexical) + share / (k + pool.dense))
+
+
+def _at_depth(pool: Pool, shallow: float, deep: float) -> float:
+    """Between two weights, by how much of the dense list's head the deepest exit has ordered."""
+    return shallow + pool.depth * (deep - shallow)
 
 
 def _coherent(single: NDArray[np.float64], files: NDArray[np.int64], weights: Weights) -> NDArray[np.float64]:

@@ -35,9 +35,11 @@ class Weights:
     place_lead: float = 0.9
     """Added for them, at most, in units of the best fused rank: a file that the query names is seen even
     when its chunks rank low."""
-    coverage: float = 0.5
-    """Added for the query's terms that a file's candidates hold together, at most, in the same units: code of
-    several functions may answer what none of them answers alone."""
+    coverage: float = 0.2
+    """Added for the query's terms that a file's candidates hold together, at most, in the same units, where
+    the deepest exit ordered them: several functions may answer what none of them answers alone."""
+    coverage_shallow: float = 0.5
+    """The same where only shallower exits did."""
     definition: float = 2.0
     """Boost where the definition of a symbol begins that the query names."""
     definition_as_written: float = 1.0
