@@ -313,7 +313,7 @@ def test_rows_that_are_moved_while_others_are_added_are_missed(folder: Path) -> 
                 for text in texts
             ]
             stored = [StoredChunk("a.py", file_id, chunk) for chunk in chunks]
-            writer._tables.chunks.append(stored, [ChunkTerms(body=text) for text in texts])
+            writer._tables.chunks.append(stored, texts)
 
         def known_rows_are_there() -> None:
             chunks = reader._tables.chunks
