@@ -44,6 +44,7 @@ def test_until_files_are_compared_nothing_is_shown_that_is_no_longer_so(
     open_engine(root).update()
     gone, changed = root / "src/net/client.py", root / "src/store.go"
     gone.unlink()
+    (root / ".mosearchignore").write_text("*.js\n")
     changed.write_text(changed.read_text() + "\nfunc fingerprint(text string) int { return len(text) }\n")
 
     engine = open_engine(root)
@@ -51,7 +52,9 @@ def test_until_files_are_compared_nothing_is_shown_that_is_no_longer_so(
     found = engine.search("retry checksum request", 9, early=early.append)
     assert found.hits
     shown = {hit.path for result in (found, *early) for hit in result.hits}
+    assert shown
     assert shown.isdisjoint({"src/net/client.py", "src/store.go"})
+    assert not any(path.endswith(".js") for path in shown)
     engine.update()
     assert "src/store.go" in {hit.path for hit in engine.search("fingerprint", 9).hits}
 

@@ -56,6 +56,11 @@ class Documents:
             for path in self._shown:
                 self._lay(path, ground)
 
+    def is_ignored(self, path: str) -> bool:
+        """By the rules as they were when they were last read."""
+        with self._lock:
+            return self._rules.is_ignored(path)
+
     def forget_chunks(self) -> None:
         """Their digests mean nothing any more; the next `lay_all` makes them anew."""
         with self._lock:
@@ -98,7 +103,7 @@ class Documents:
         content_hash = workspace.content_hash(data)
         stored = ground.store.files().get(path)
         same = stored is not None and stored.content_hash == content_hash
-        if same or self._rules.is_ignored(path):
+        if same or self.is_ignored(path):
             self.overlay.drop(path)
         elif self.overlay.contents().get(path) != content_hash:
             self.overlay.put(path, content_hash, _chunks(path, data, ground))

@@ -151,13 +151,15 @@ class Opened:
         return known[1]
 
     def _is_current(self, stored: StoredChunk) -> bool:
-        """Whether a chunk's file is still as it was read, or is shown by an editor.
+        """Whether a chunk's file is still as it was read and not ignored now, or is shown by an editor.
 
         To be asked until the files on disk were compared with the store for the first time: with a million
         chunks that takes a second, and answers need not wait for it.
         """
         if stored.file_id < 0:
             return True
+        if self._documents.is_ignored(stored.path):
+            return False
         record = self.store.files().get(stored.path)
         path = str(self.root / stored.path)
         return record is not None and workspace.is_unchanged(path, record.size, record.mtime_ns)
