@@ -14,6 +14,7 @@ from rich.table import Table
 from mosearch.encoder.models import find_model
 from mosearch.evaluation import options
 from mosearch.evaluation.budget_cli import budget_command
+from mosearch.evaluation.checkouts import prepare as checked_out
 from mosearch.evaluation.history_cli import history_command
 from mosearch.evaluation.measure import (
     Report,
@@ -99,6 +100,16 @@ def model_command(
     metavar="EXIT=PERCENT",
     help="Ask while so many texts have a vector at this exit; may be repeated.  Default: a full index.",
 )
+@click.option(
+    "--prepare",
+    is_flag=True,
+    help="First check out what is missing, by git: the pinned revision, or else the newest one.",
+)
+@click.option(
+    "--mirrors",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Repositories at hand, as OWNER+NAME, to be asked instead of the network.",
+)
 @options.json_file
 def repos_command(
     data: Path | None,
@@ -106,9 +117,14 @@ def repos_command(
     only: Sequence[str],
     no_rerank: bool,
     shares: Sequence[str],
+    prepare: bool,
+    mirrors: Path | None,
     json_file: Path | None,
 ) -> None:
     """Ask questions about whole repositories, and compare the files found."""
+    if prepare:
+        for name, got in checked_out(data_folder(data), checkouts, frozenset(only), mirrors).items():
+            click.echo(f"{name}: {got}", err=True)
     repositories = [
         repository
         for repository in read_repositories(data_folder(data))
