@@ -60,6 +60,6 @@ def test_only_what_is_named_is_checked_out(tmp_path: Path, first: str) -> None:
 def test_what_cannot_be_reached_leaves_nothing_behind(tmp_path: Path, first: str) -> None:
     data, checkouts = _listed(tmp_path, tool=first), tmp_path / "checkouts"
     (tmp_path / "mirrors/owner+tool/repo/.git/HEAD").unlink()
-    with pytest.raises(UsageError, match="cannot be reached"):
+    with pytest.raises(UsageError, match="cannot be fetched"):
         prepare(data, checkouts, frozenset(), tmp_path / "mirrors")
     assert list(checkouts.iterdir()) == []

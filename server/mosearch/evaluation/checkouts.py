@@ -46,13 +46,14 @@ def _check_out(source: str, revision: str, folder: Path) -> str:
     part.mkdir(parents=True)
     _git(part, "init", "--quiet")
     for wanted, got in ((revision, PINNED), ("HEAD", NEWEST)):
-        if not _git(part, "fetch", "--quiet", "--depth=1", source, wanted):
+        trouble = _git(part, "fetch", "--quiet", "--depth=1", source, wanted)
+        if not trouble:
             if trouble := _git(part, "checkout", "--quiet", "--detach", "FETCH_HEAD"):
                 raise UsageError(f"{source} cannot be checked out: {trouble}")
             part.rename(folder)
             return got
     shutil.rmtree(part)
-    raise UsageError(f"{source} cannot be reached by git.")
+    raise UsageError(f"{source} cannot be fetched: {trouble}")
 
 
 def _git(folder: Path, *arguments: str) -> str:
