@@ -66,4 +66,6 @@ def test_every_size_gets_its_figures(root: Path, use_tiny_model: Path, tmp_path:
     assert figures["recall_at_50"] > 0.95
     assert 0 < figures["query_p50_ms"] <= figures["query_p99_ms"]
     assert figures["bytes_per_chunk"] > 0
+    assert figures["memory_gb_per_s"] > 0.1
+    assert figures["reopen_answered_s"] > 0
     assert "query_p50_ms" in done.output

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
+
+import numpy as np
 
 from mosearch.encoder import find_model
 from mosearch.errors import ModelError, MosearchError
 
 _TEXTS = 500
 """So many tell the pace of the script; thousands would take minutes."""
+_RIPGREP_QUERIES = 5
+_READ_BYTES = 1 << 28
+_READS = 5
 
 # sentence-transformers with its defaults, one thread as ours, and one LanceDB table.
 _SCRIPT = """
@@ -75,6 +82,32 @@ def semble(python: Path, model: Path, root: Path, queries: Sequence[str]) -> dic
     time; `model` is a folder of static weights."""
     asked = {"root": str(root), "model": str(model), "queries": list(queries), "begun": time.time()}
     return _run(python, _SEMBLE, asked)
+
+
+def ripgrep(root: Path, words: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Time to count the lines that hold any of a question's words in all files, if it is installed."""
+    command = shutil.which("rg")
+    if command is None:
+        return {}
+    times = []
+    for some in words[:_RIPGREP_QUERIES]:
+        patterns = [part for word in some for part in ("-e", word)]
+        start = time.perf_counter()
+        subprocess.run([command, "-icF", *patterns, str(root)], stdout=subprocess.DEVNULL, check=False)
+        times.append(1e3 * (time.perf_counter() - start))
+    return {"ripgrep_p50_ms": median(times)}
+
+
+def memory_bandwidth() -> dict[str, float]:
+    """What one core reads in a second, the best of several sums of what no cache holds: it bounds how fast
+    all vectors can be compared."""
+    block = np.ones(_READ_BYTES // 8)
+    seconds = []
+    for _ in range(_READS):
+        start = time.perf_counter()
+        block.sum()
+        seconds.append(time.perf_counter() - start)
+    return {"memory_gb_per_s": block.nbytes / min(seconds) / 1e9}
 
 
 def _run(python: Path, script: str, asked: Mapping[str, object]) -> dict[str, float]:

@@ -135,6 +135,8 @@ def _measure(
         queries = _sample(engine)
         figures.update(_queries(engine, queries))
         figures["host_mb"] = _host_memory()
+        figures.update(peers.ripgrep(root, [parse_query(query).terms for query in queries]))
+        figures.update(peers.memory_bandwidth())
         if script:
             figures.update(peers.plain_script(_texts(engine)))
     figures.update(_reopen(root, queries))
