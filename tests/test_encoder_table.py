@@ -56,13 +56,17 @@ def test_the_bundled_table_gives_what_the_host_gives(kind: str) -> None:
 
 @pytest.mark.parametrize(("head", "table_dim"), [("identity", 0), ("linear", 0), ("linear", 24)])
 @pytest.mark.parametrize("pooling", ["mean", "token_weighted"])
+@pytest.mark.parametrize(("repeat", "fade"), [(1.0, 0.0), (0.5, 0.0), (0.25, 3.0)])
 def test_every_shape_of_a_static_exit(
-    tiny_model: Path, tmp_path: Path, head: str, pooling: str, table_dim: int
+    tiny_model: Path, tmp_path: Path, head: str, pooling: str, table_dim: int, repeat: float, fade: float
 ) -> None:
     config = replace(
         load_config(tiny_model),
         table_dim=table_dim,
-        exits=(ExitConfig(0, pooling=pooling, head=head), ExitConfig(1, head="linear")),  # type: ignore[arg-type]
+        exits=(
+            ExitConfig(0, pooling, head, repeat=repeat, fade=fade),  # type: ignore[arg-type]
+            ExitConfig(1, head="linear"),
+        ),
         index_exit=0,
         rerank_exit=1,
     )

@@ -16,7 +16,7 @@ from mosearch.encoder import ExitConfig, ModelConfig, find_model
 from mosearch.errors import ModelError
 from mosearch.mose import MultiExitEncoder, load_model, save_model
 from mosearch.mose.bert import Bert
-from mosearch.mose.model import Exit
+from mosearch.mose.model import Exit, prominence
 
 CONFIG = ModelConfig(
     name="small",
@@ -136,6 +136,41 @@ def test_the_static_exit_is_the_softmax_weighted_mean_of_token_embeddings() -> N
         pooled = (bert(model).token.weight[ids[0]] * weights[:, None]).sum(0)
         expected = F.normalize(head.head(pooled), dim=0)
         assert torch.allclose(model(ids, mask, [0])[0][0], expected, atol=1e-6)
+
+
+def test_a_mean_weighs_repeated_and_late_tokens_as_its_exit_says() -> None:
+    found = prominence(
+        torch.tensor([[7, 7, 5, 7], [5, 0, 0, 0]]), torch.tensor([[True] * 4, [True] + 3 * [False]]), 0.5, 2.0
+    )
+    by_place = torch.tensor([1, 2 / 3, 1 / 2, 2 / 5])
+    sevens = by_place[[0, 1, 3]].sum()
+    assert torch.allclose(found[0, [0, 1, 3]].sum(), sevens.sqrt())
+    assert torch.allclose(found[0, 2], by_place[2].sqrt())
+    assert found[1, 0] == 1
+    assert found.isfinite().all()
+
+
+def test_padding_does_not_count_in_a_mean_that_weighs_repeated_tokens() -> None:
+    exits = (ExitConfig(0, "token_weighted", "linear", repeat=0.5, fade=8.0), *CONFIG.exits[1:])
+    model = MultiExitEncoder(replace(CONFIG, exits=exits)).eval()
+    ids, mask = token_batch([6, 9], 101)
+    with torch.inference_mode():
+        alone = model(ids[:1, :6], mask[:1, :6], [0])[0]
+        assert torch.allclose(model(ids, mask, [0])[0][:1], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"repeat": 1.5}, "repeat between 0 and 1"),
+        ({"fade": -1.0}, "fade that is not negative"),
+        ({"fade": "8"}, "no number"),
+        ({"pooling": "last", "repeat": 0.5}, "reads its last token only"),
+    ],
+)
+def test_an_impossible_mean_is_refused(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        replace(CONFIG, exits=(*CONFIG.exits[1:], ExitConfig(0, head="linear", **wrong)))  # type: ignore[arg-type]
 
 
 def test_every_parameter_learns() -> None:

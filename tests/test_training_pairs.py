@@ -337,6 +337,24 @@ def test_a_table_is_trained_before_the_layers_and_left_alone_after(tiny_base: Pa
     assert not torch.equal(middle["backbone.layers.1.up.weight"], after["backbone.layers.1.up.weight"])
 
 
+def test_a_table_alone_is_trained_and_leaned_on_and_no_layer_changes(tiny_base: Path, tmp_path: Path) -> None:
+    packed = pack(_pairs(48), tokenizer_of(Recipe()), 12, 24)
+    exits = {"0": 1.0, "1": 1.0, "2": 1.0}
+    values: dict[str, dict[str, object]] = {
+        "model": {"base": str(tiny_base), "teacher": str(tiny_base), "exits": exits, "fade": {"0": 4.0}},
+        "train": {"batch": 6, "fit_texts": 0, "threads": 1},
+    }
+    recipe = replace(_recipe(values, epochs=0.0), table=TrainSettings(batch=12, fit_texts=0, epochs=2.0))
+    recipe = replace(recipe, model=replace(recipe.model, table_dim=8, lean={"1": 0.5}))
+    final = load_model(train(packed, recipe, tmp_path / "run"))
+    start = load_model(tmp_path / "run" / TABLE / "at-000")
+    assert [(e.repeat, e.fade) for e in final.config.exits] == [(1.0, 4.0), (1.0, 0.0), (1.0, 0.0)]
+    before, after = dict(start.state_dict()), dict(final.state_dict())
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    static = {"table.weight", "exits.0.head.weight", "exits.0.head.bias", "exits.0.token_logit"}
+    assert changed == static | {"exits.1.head.weight", "exits.1.head.bias"}
+
+
 def test_a_deepest_exit_that_reads_the_others_too_starts_as_its_base(tiny_base: Path) -> None:
     model = ModelSettings(base=str(tiny_base), exits={"0": 1.0, "2": 1.0}, index_exit=0, rerank_exit=2)
     alone, stacked = (new_student(replace(model, deepest_stacked=reads)).eval() for reads in (False, True))

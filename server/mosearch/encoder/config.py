@@ -8,6 +8,7 @@ with a single exit, its last layer.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -31,7 +32,17 @@ ARCHITECTURES = ("bert", "starcoder2")
 # These may change without changing any vector.
 _NOT_IN_VECTORS = ("name", "licence", "index_exit", "rerank_exit")
 # These came later: unless they are used, fingerprints are what they were without them.
-_LATER = ("kv_heads", "rope_theta", "head_activation", "suffix", "norm", "stacked", "table_dim")
+_LATER = (
+    "kv_heads",
+    "rope_theta",
+    "head_activation",
+    "suffix",
+    "norm",
+    "stacked",
+    "table_dim",
+    "repeat",
+    "fade",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,10 @@ class ExitConfig:
     """Whether the stack's final LayerNorm comes first; only `starcoder2` has one."""
     stacked: bool = False
     """Whether the linear head also reads, after what its own exit pooled, what all shallower exits pooled."""
+    repeat: float = 1.0
+    """Of a mean: a token that a text has n times weighs n**repeat times as much as one that it has once."""
+    fade: float = 0.0
+    """Of a mean: the token at place i, from 0, weighs 1 / (1 + i / fade); 0: all places are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +259,8 @@ def _exit_problem(config: ModelConfig) -> str | None:
             return f"exit {e.layer} has an unknown pooling {e.pooling!r} or head {e.head!r}"
         if e.stacked and e.head != "linear":
             return f"exit {e.layer} is stacked, which only a linear head can be"
+        if problem := _mean_problem(e):
+            return f"exit {e.layer} {problem}"
         if e.head == "identity" and config.dim != config.hidden_size:
             return f"exit {e.layer} has no head, so dim must equal hidden_size"
         if e.head == "mlp" and config.head_activation not in get_args(Activation):
@@ -251,4 +268,15 @@ def _exit_problem(config: ModelConfig) -> str | None:
     for field in ("index_exit", "rerank_exit"):
         if getattr(config, field) not in layers:
             return f"{field} {getattr(config, field)!r} is not among the exits {sorted(layers)}"
+    return None
+
+
+def _mean_problem(e: ExitConfig) -> str | None:
+    """What is wrong with how an exit's mean weighs repeated and late tokens; None if nothing is."""
+    if not all(isinstance(value, (int, float)) for value in (e.repeat, e.fade)):
+        return f"has a repeat {e.repeat!r} or a fade {e.fade!r} that is no number"
+    if not (0 <= e.repeat <= 1 and 0 <= e.fade < math.inf):
+        return f"needs a repeat between 0 and 1 and a fade that is not negative, not {e.repeat} and {e.fade}"
+    if e.pooling == "last" and (e.repeat != 1 or e.fade):
+        return "reads its last token only, so repeat and fade say nothing"
     return None

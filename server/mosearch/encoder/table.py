@@ -43,6 +43,15 @@ class _Weights:
     """[dim, width]; None: the mean is the embedding."""
     bias: Floats | None
     """[dim]."""
+    repeat: float
+    by_place: Floats
+    """[max_tokens]: what a token counts for by its place."""
+
+    def prominent(self, tokens: Sequence[int]) -> tuple[NDArray[np.int64], Floats]:
+        """The distinct tokens of a text, and what each counts for by how often and where it stands."""
+        distinct, group = np.unique(tokens, return_inverse=True)
+        together = np.bincount(group, weights=self.by_place[: len(tokens)])
+        return distinct, (together**self.repeat).astype(np.float32)
 
 
 class TokenTable:
@@ -76,9 +85,9 @@ class TokenTable:
         weights = self._weights
         pooled = np.empty((len(ids), weights.rows.shape[1]), np.float32)
         for row, tokens in enumerate(ids):
-            places = np.array(tokens)
-            share = weights.importance[places]
-            share = np.exp(share - share.max())
+            places, share = weights.prominent(tokens)
+            importance = weights.importance[places]
+            share *= np.exp(importance - importance.max())
             share *= weights.scale[places] / share.sum()
             np.dot(share, weights.rows[places].astype(np.float32), out=pooled[row])
         if weights.head is not None:
@@ -147,11 +156,19 @@ def _read(file: Path, config: ModelConfig, static: ExitConfig) -> _Weights | Non
             importance=_checked(importance, config.vocab_size),
             head=head,
             bias=bias,
+            repeat=static.repeat,
+            by_place=_by_place(config.max_tokens, static.fade),
         )
     except (KeyError, ValueError) as error:
         raise ModelError(
             f"The weights in {file} do not fit {CONFIG_FILE}: {error}. Fetch the model again."
         ) from error
+
+
+def _by_place(count: int, fade: float) -> Floats:
+    places = np.arange(count, dtype=np.float32)
+    found: Floats = 1 / (1 + places / np.float32(fade)) if fade else np.ones_like(places)
+    return found
 
 
 def _checked(values: NDArray[np.generic], count: int) -> Floats:

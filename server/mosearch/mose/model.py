@@ -55,15 +55,12 @@ class MultiExitEncoder(nn.Module):
             # Nothing that another token's last layer or head would give is looked at.
             states = self.backbone(input_ids, mask, layers, last_token(mask))
             return {layer: head.project(states[layer]) for layer, head in heads.items()}
-        needed = sorted({read for layer in layers for read in self._reads[layer]})
-        hidden = self._states(input_ids, mask, needed, pause)
+        needed = {read for layer in layers for read in self._reads[layer]}
         whole = [layer for layer in layers if heads[layer].projects_tokens]
+        states = sorted({*whole, *filter(self._has_states, needed)})
+        hidden = self._states(input_ids, mask, states, pause)
         found = {layer: heads[layer](hidden[layer], input_ids, mask) for layer in whole}
-        pooled = {
-            layer: self._exit(layer).pool(hidden[layer], input_ids, mask)
-            for layer in needed
-            if layer not in whole
-        }
+        pooled = {layer: self._pool(layer, hidden, input_ids, mask) for layer in needed if layer not in whole}
         for layer in layers:
             if layer not in found:
                 found[layer] = heads[layer].project(torch.cat([pooled[n] for n in self._reads[layer]], dim=1))
@@ -83,8 +80,19 @@ class MultiExitEncoder(nn.Module):
 
     def pooled(self, ids: Tensor, mask: Tensor, exits: Collection[int]) -> dict[int, Tensor]:
         """What these exits pool, before any head: float32 [b, width] by exit."""
-        hidden = self._states(ids, mask, sorted(exits))
-        return {layer: self._exit(layer).pool(hidden[layer], ids, mask) for layer in exits}
+        hidden = self._states(ids, mask, sorted(filter(self._has_states, exits)))
+        return {layer: self._pool(layer, hidden, ids, mask) for layer in exits}
+
+    def _has_states(self, layer: int) -> bool:
+        """Whether pooling needs the states of all tokens: a float32 table's rows are added up at once."""
+        table = None if layer else self.table
+        return table is None or self._exit(0).pools_last or table.weight.dtype != float32
+
+    def _pool(self, layer: int, hidden: dict[int, Tensor], ids: Tensor, mask: Tensor) -> Tensor:
+        if self.table is None or self._has_states(layer):
+            return self._exit(layer).pool(hidden[layer], ids, mask)
+        weights = self._exit(layer).weights(ids, mask)
+        return F.embedding_bag(ids, self.table.weight, per_sample_weights=weights, mode="sum")
 
     def _states(
         self,
@@ -113,6 +121,7 @@ class Exit(nn.Module):
     def __init__(self, config: ModelConfig, exit_config: ExitConfig) -> None:
         super().__init__()
         self.pools_last = exit_config.pooling == "last"
+        self._repeat, self._fade = exit_config.repeat, exit_config.fade
         self.projects_tokens = exit_config.head == "mlp" and not self.pools_last
         self.head: nn.Module = nn.Identity()
         if exit_config.head == "linear":
@@ -145,11 +154,31 @@ class Exit(nn.Module):
         return F.normalize(self.head(pooled.float()).float(), dim=1)
 
     def _mean(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        return bmm(self.weights(ids, mask)[:, None, :], states.float())[:, 0]
+
+    def weights(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """What each token counts for in this exit's mean: float32 [b, t]; rows add up to 1."""
         logits = mask.new_zeros(mask.shape, dtype=float32)
         if self.token_logit is not None:
             logits = self.token_logit[ids].float()
-        weights = logits.masked_fill(~mask, float("-inf")).softmax(dim=1)
-        return bmm(weights[:, None, :], states.float())[:, 0]
+        if self._repeat != 1 or self._fade:
+            logits = logits + prominence(ids, mask, self._repeat, self._fade).log()
+        return logits.masked_fill(~mask, float("-inf")).softmax(dim=1)
+
+
+def prominence(ids: Tensor, mask: Tensor, repeat: float, fade: float) -> Tensor:
+    """What each token counts for by its place and by how often the text has it: float32 [b, t].
+
+    The weights by place of equal tokens, added up and raised to `repeat`, are what these count together.
+    """
+    places = torch.arange(ids.shape[1], device=ids.device)
+    by_place = (1 / (1 + places / fade) if fade else torch.ones_like(places)).float()
+    texts = torch.arange(len(ids), device=ids.device)[:, None]
+    _, group = torch.unique(texts * (ids.max() + 1) + ids, return_inverse=True)
+    group = group.flatten()
+    total = by_place.new_zeros(ids.numel()).index_add_(0, group, (by_place * mask).flatten())
+    together = total[group].view(ids.shape).clamp_min(torch.finfo(torch.float32).tiny)
+    return by_place * together ** (repeat - 1)
 
 
 def last_token(mask: Tensor) -> Tensor:

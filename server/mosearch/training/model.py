@@ -75,9 +75,14 @@ def _widened(value: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _exit_config(layer: int, is_last: bool, model: ModelSettings) -> ExitConfig:
-    if is_last:
-        return ExitConfig(layer, "mean", "linear", stacked=model.deepest_stacked)
-    return ExitConfig(layer, "token_weighted", "linear", stacked=model.stacked)
+    return ExitConfig(
+        layer,
+        "mean" if is_last else "token_weighted",
+        "linear",
+        stacked=model.deepest_stacked if is_last else model.stacked,
+        repeat=model.repeat.get(str(layer), 1.0),
+        fade=model.fade.get(str(layer), 0.0),
+    )
 
 
 def stored_or_none(stored: NDArray[np.float16] | None, rows: Sequence[int]) -> Tensor | None:

@@ -64,6 +64,10 @@ class ModelSettings:
     """The same for the exit at the base's last layer."""
     lean: dict[str, float] = field(default_factory=dict)
     """Exit → how much of exit 0's embedding is added to its own at the end; 1 for as much as its own."""
+    repeat: dict[str, float] = field(default_factory=dict)
+    """Exit → how much a token that a text repeats counts in its mean (`ExitConfig.repeat`); else 1."""
+    fade: dict[str, float] = field(default_factory=dict)
+    """Exit → how soon late tokens count for less in its mean (`ExitConfig.fade`); 0, never, if not named."""
     fit: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     """Exits whose heads start from a ridge regression onto the teacher; the base's deepest one never does."""
 
@@ -91,6 +95,7 @@ class TrainSettings:
     warmup: float = 0.05
     """Share of the run in which the rate climbs; from then on it falls along a cosine to a twentieth."""
     epochs: float = 1.0
+    """0: no step is taken; averages and additions at the end are made all the same."""
     minutes: float = 0.0
     """When positive, the run ends after so much computing, and the schedule follows the clock."""
     checkpoint_minutes: float = 5.0

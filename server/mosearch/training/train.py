@@ -74,7 +74,7 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     plan = _plan(packed, recipe)
-    if not plan:
+    if not plan and settings.epochs:
         raise UsageError(f"{len(packed)} pairs are less than one batch of {settings.batch}; harvest more")
     student = _student(packed, recipe, folder, say).to(device)
     optimizer = torch.optim.AdamW(_groups(student, settings), betas=(0.9, 0.98), fused=True)
@@ -257,7 +257,7 @@ def _plan(packed: Pack, recipe: Recipe) -> list[NDArray[np.int64]]:
         for epoch in range(math.ceil(epochs))
         for chosen in batches(packed, recipe.train.batch, recipe.seed + epoch, taught)
     ]
-    return found[: max(1, round(len(found) * epochs / math.ceil(epochs)))]
+    return found[: max(1, round(len(found) * epochs / math.ceil(epochs)))] if epochs else []
 
 
 def _share(progress: Progress, steps: int, settings: TrainSettings) -> float:
