@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mosearch.encoder import find_model, load_config
 from mosearch.errors import SettingsError, UsageError
 from mosearch.training import archives, corpus, filters, functions, harvest, leaks
 from mosearch.training.corpus import Limits
@@ -232,7 +233,12 @@ def test_the_bundled_package_list_and_recipe_are_readable() -> None:
         "redux",
     }
     assert harvest.is_excluded("librust-tokio-dev", exclude)
-    assert set(read_recipe(folder / "recipe.toml").exit_weights) == {0, 1, 2, 3, 6}
+    recipes = {file.name: read_recipe(file) for file in folder.glob("recipe*.toml")}
+    assert len(recipes) == 4
+    assert all(set(recipe.exit_weights) == {0, 1, 2, 3, 6} for recipe in recipes.values())
+    static = next(found for found in load_config(find_model()).exits if found.layer == 0)
+    last = recipes["recipe.toml"].model
+    assert (static.repeat, static.fade) == (last.repeat["0"], last.fade["0"])
 
 
 def test_an_unknown_manager_is_refused() -> None:

@@ -57,8 +57,8 @@ class MultiExitEncoder(nn.Module):
             return {layer: head.project(states[layer]) for layer, head in heads.items()}
         needed = {read for layer in layers for read in self._reads[layer]}
         whole = [layer for layer in layers if heads[layer].projects_tokens]
-        states = sorted({*whole, *filter(self._has_states, needed)})
-        hidden = self._states(input_ids, mask, states, pause)
+        layers_read = sorted({*whole, *filter(self._has_states, needed)})
+        hidden = self._states(input_ids, mask, layers_read, pause)
         found = {layer: heads[layer](hidden[layer], input_ids, mask) for layer in whole}
         pooled = {layer: self._pool(layer, hidden, input_ids, mask) for layer in needed if layer not in whole}
         for layer in layers:
