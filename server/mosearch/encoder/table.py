@@ -166,9 +166,9 @@ def _read(file: Path, config: ModelConfig, static: ExitConfig) -> _Weights | Non
 
 
 def _by_place(count: int, fade: float) -> Floats:
-    places = np.arange(count, dtype=np.float32)
-    found: Floats = 1 / (1 + places / np.float32(fade)) if fade else np.ones_like(places)
-    return found
+    """What a token counts at each place: float32 [count]."""
+    places = np.arange(count) / (fade or np.inf)
+    return (1 / (1 + places)).astype(np.float32)
 
 
 def _checked(values: NDArray[np.generic], count: int) -> Floats:
