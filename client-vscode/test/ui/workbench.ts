@@ -1,9 +1,11 @@
 /** The workbench in a headless browser, by what a person would see and press. */
 
-import { chromium, type Browser, type Locator, type Page } from "playwright-core";
+import { chromium, errors, type Browser, type Locator, type Page } from "playwright-core";
 
 // Perhaps on a busy machine: on a quiet one everything comes within a second or two.
 const TIMEOUT_MS = 60_000;
+// A palette that stays open answers long before; one that was closed never does.
+const PALETTE_MS = 10_000;
 // Starts an interpreter and an encoder and embeds a repository, perhaps on a busy machine.
 const INDEXING_TIMEOUT_MS = 240_000;
 
@@ -194,11 +196,19 @@ export class Workbench {
     });
   }
 
-  /** Runs a command by its title. */
+  /** Runs a command by its title.  An editor that takes the focus late closes the palette: it is opened again then. */
   async command(title: string): Promise<void> {
-    await this.press("F1");
-    await this.quickInput.locator("input.input").fill(`>${title}`);
-    await this.rows.filter({ hasText: title }).first().click();
+    await this.until(async () => {
+      await this.press("F1");
+      try {
+        await this.quickInput.locator("input.input").fill(`>${title}`, { timeout: PALETTE_MS });
+        await this.rows.filter({ hasText: title }).first().click({ timeout: PALETTE_MS });
+        return true;
+      } catch (error) {
+        if (error instanceof errors.TimeoutError) return false;
+        throw error;
+      }
+    });
     await this.quickInput.waitFor({ state: "hidden" });
   }
 
