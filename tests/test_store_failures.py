@@ -376,6 +376,28 @@ def test_a_writer_killed_at_any_moment_leaves_a_right_index(folder: Path) -> Non
             assert store.stats().dead_chunks == 0
 
 
+def test_what_killed_writers_left_goes_with_the_old_versions(folder: Path) -> None:
+    """LanceDB keeps files that no version knows of for a week: somebody might be about to commit them."""
+    with open_store(folder) as store:
+        put(store, "a.py", ["one", "two"])
+        store.optimize()
+        tables = sorted(folder.glob("*/v1/*.lance"))
+        left = []
+        for table in tables:
+            some = next((table / "data").iterdir())
+            left.append(some.with_name("01" * 12 + "37deb2421b952fb7e9b78c1c07.lance"))
+            shutil.copy(some, left[-1])
+            index = table / "_indices" / "ef11f29d-5f1c-47f8-9ebc-71e590cbb100"
+            index.mkdir(parents=True)
+            left.append(index / "page_data.lance")
+            left[-1].write_bytes(b"half")
+        assert len(tables) == 3
+        assert store.optimize()
+        assert [path for path in left if path.exists()] == []
+        assert [c.chunk.text for c in store.chunks_of("a.py")] == ["one", "two"]
+        assert len(store.get_vectors(MODEL, EXIT, [digest("one"), digest("two")])) == 2
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 @pytest.mark.parametrize("step", ["_chunks.ChunksTable.append", "_files.FilesTable.upsert"])
 def test_a_writer_killed_between_two_steps_leaves_the_former_version(folder: Path, step: str) -> None:

@@ -17,9 +17,10 @@ _MOST_DEAD_SHARE = 0.3
 _MOST_UNINDEXED_SHARE = 0.1
 _FEW_ROWS = 1_000
 
-_AT_ONCE = timedelta(milliseconds=1)
+_CLEAN = {"cleanup_older_than": timedelta(milliseconds=1), "delete_unverified": True}
 """No old version is kept: a reader who finds that its own is gone reads the newest one instead.  A
-writer could not, so writers are locked out while old versions are removed."""
+writer could not, so writers are locked out while old versions are removed.  That nobody writes also tells
+what no version knows of: a killed process left it, and LanceDB would keep it for a week."""
 
 
 def is_due(tables: Tables, ann_rows: int) -> bool:
@@ -67,8 +68,8 @@ def optimize(
         sweep(tables, writer, index_dir)
         tables.chunks.optimize()
         with writer.held(TIMEOUT):
-            tables.chunks.optimize(cleanup_older_than=_AT_ONCE)
-            tables.files.optimize(cleanup_older_than=_AT_ONCE)
+            tables.chunks.optimize(**_CLEAN)
+            tables.files.optimize(**_CLEAN)
     with _alone(vectors_dir):
         _optimize_vectors(tables, vectors_writer, vectors_dir, ann_rows)
 
@@ -84,4 +85,4 @@ def _optimize_vectors(tables: Tables, writer: ProcessLock, vectors_dir: Path, an
         table.optimize()
         table.build_index(ann_rows)
         with writer.held(TIMEOUT):
-            table.optimize(cleanup_older_than=_AT_ONCE)
+            table.optimize(**_CLEAN)
