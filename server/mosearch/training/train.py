@@ -44,6 +44,9 @@ TABLE = "table"
 """Folder of the run that trains exit 0 alone, inside that of the main run."""
 LOG = "log.jsonl"
 LOG_STEPS = 10
+LONGEST_STEP = 30.0
+"""Seconds that a step counts at most: in a longer one the process was stopped, and a run is as long as it
+computes."""
 
 Teacher = Callable[[list[int], Tensor, Tensor], Tensor | None]
 """(rows of texts, token ids, mask) → L2-normalised float32 [n, dim], or None where it says nothing."""
@@ -107,17 +110,17 @@ def _steps(run: _Run, plan: list[NDArray[np.int64]], progress: Progress, folder:
     """Take the steps that are left, with their checkpoints and snapshots; `progress` is kept up to date."""
     settings = run.recipe.train
     saved = progress.seconds
-    start = time.monotonic() - progress.seconds
     pending = [share for share in settings.snapshots if share > _share(progress, len(plan), settings)]
     for chosen in plan[progress.step :]:
         done = _share(progress, len(plan), settings)
         if done >= 1:
             return
+        began = time.monotonic()
         for group in run.optimizer.param_groups:
             group["lr"] = group["peak"] * _schedule(done, settings.warmup)
         loss = _step(run, chosen, _exits(progress.step, run.recipe))
         progress.step += 1
-        progress.seconds = time.monotonic() - start
+        progress.seconds += min(time.monotonic() - began, LONGEST_STEP)
         progress.loss = loss if math.isnan(progress.loss) else 0.95 * progress.loss + 0.05 * loss
         yield
         if progress.seconds - saved > 60 * settings.checkpoint_minutes:
