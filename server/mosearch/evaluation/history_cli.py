@@ -41,7 +41,7 @@ _FEWEST_TO_TUNE = 20
     show_default=True,
     help="What of a message is asked.  subject: that alone.  body: the first prose of the body, without "
     "trailers, links, lists, logs and code; commits without any are passed over.  both: the two as one "
-    "question, or the only one.",
+    "question, or the one that says something.",
 )
 @click.option("--no-rerank", is_flag=True, help="Leave the deeper exit out.")
 @click.option(
