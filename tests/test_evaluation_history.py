@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +13,11 @@ from click.testing import CliRunner
 
 from mosearch import parsing
 from mosearch.errors import UsageError
-from mosearch.evaluation.history import cases, changed_chunks, check_out, clone, question_of
+from mosearch.evaluation.history import cases, changed_chunks, check_out, clone
 from mosearch.evaluation.history_cli import history_command
 from mosearch.evaluation.judging import Target
+from mosearch.evaluation.messages import Asked
+from mosearch.evaluation.tune_cli import tune_command
 
 BEFORE = """\
 def connect(host):
@@ -33,22 +38,8 @@ class Pool:
 AFTER = BEFORE.replace("retries = 3", "retries = 5").replace(
     "        item = self.free.pop()\n", "        item = self.free.pop() if self.free else self.none()\n"
 )
-
-
-@pytest.mark.parametrize(
-    ("subject", "question"),
-    [
-        ("fix(pool): Raise when no connection is free (#123)", "Raise when no connection is free"),
-        ("Retry more often before giving up. Fixes #9", "Retry more often before giving up"),
-        ("Bump requests from 2.1 to 2.2", ""),
-        ("docs: explain retries of the pool", ""),
-        ("v1.2.0", ""),
-        ("Fix bug", ""),
-        ("Merge branch 'main' of somewhere", ""),
-    ],
-)
-def test_subjects_that_say_something_are_questions(subject: str, question: str) -> None:
-    assert question_of(subject) == question
+BODY = "Callers waited for ever when all connections of the pool were taken.\n\nFixes #12\n"
+PROSE = "Callers waited for ever when all connections of the pool were taken"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +64,7 @@ def repository(tmp_path: Path) -> Path:
     folder.mkdir()
     _git(folder, "init", "-q")
     _commit(folder, BEFORE, "Add a pool of connections", "Ann")
-    _commit(folder, AFTER, "Raise an error when no connection is free", "Ann")
+    _commit(folder, AFTER, f"Raise an error when no connection is free\n\n{BODY}", "Ann")
     _commit(folder, AFTER + "\n\nMORE = 1\n", "Keep one more connection around", "Ann")
     _commit(folder, BEFORE, "Pool connections as they were before", "renovate[bot]")
     return folder
@@ -101,6 +92,14 @@ def test_cases_are_commits_that_change_functions(repository: Path, tmp_path: Pat
     assert (repository / "pool.py").read_text() == BEFORE  # the last commit's, untouched
 
 
+def test_bodies_ask_about_the_same_functions(repository: Path) -> None:
+    (subject,) = cases(repository, 10)
+    (body,) = cases(repository, 10, Asked.BODY)
+    assert body == replace(subject, question=PROSE)
+    (both,) = cases(repository, 10, Asked.BOTH)
+    assert both == replace(subject, question=f"{subject.question}. {PROSE}")
+
+
 def test_what_is_no_repository_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="git log failed"):
         cases(tmp_path, 1)
@@ -112,6 +111,40 @@ def test_the_command_finds_what_the_commit_changed(
     monkeypatch.setenv("MOSEARCH_CACHE_DIR", str(tmp_path / "unused"))
     done = CliRunner().invoke(history_command, ["--root", str(repository), "--no-rerank", "--tune"])
     assert done.exit_code == 0, done.output
-    assert "1 commits" in done.output
+    assert "1 commits, " in done.output
     assert "too few" in done.output
     assert not (tmp_path / "unused").exists()
+
+
+def test_what_bodies_asked_is_kept_beside_what_subjects_asked(
+    repository: Path, use_tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOSEARCH_CACHE_DIR", str(tmp_path / "unused"))
+    also = []
+    for asked in ("subject", "body"):
+        kept, figures = tmp_path / asked / "pool.pkl", tmp_path / asked / "figures.json"
+        kept.parent.mkdir()
+        wanted = (
+            "--root",
+            repository,
+            "--no-rerank",
+            "--keep",
+            kept,
+            "--json",
+            figures,
+            "--questions",
+            asked,
+        )
+        done = CliRunner().invoke(history_command, [*map(str, wanted)], catch_exceptions=False)
+        assert done.exit_code == 0
+        assert ("1 commits (body), " in done.output) is (asked == "body")
+        assert json.loads(figures.read_text())["asked"] == asked
+        also += ["--also", str(kept)]
+    (question,) = json.loads(figures.read_text())["questions"]
+    assert question["question"] == PROSE
+    empty, weights = tmp_path / "empty.pkl", tmp_path / "weights.json"
+    empty.write_bytes(pickle.dumps({}))
+    fitted = ("--checkouts", tmp_path, "--keep", empty, "--json", weights, "--no-leave-out")
+    done = CliRunner().invoke(tune_command, [*map(str, fitted), *also], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert list(json.loads(weights.read_text())["before"]) == ["pool, history", "pool, history (body)"]

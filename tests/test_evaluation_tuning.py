@@ -10,7 +10,18 @@ import pytest
 from mosearch import ranking
 from mosearch.evaluation import ablation
 from mosearch.evaluation.judging import Target
-from mosearch.evaluation.tuning import GRID, NEUTRAL, Compiled, Judged, Tuner, changes
+from mosearch.evaluation.messages import Asked
+from mosearch.evaluation.tuning import (
+    GRID,
+    NEUTRAL,
+    Compiled,
+    Judged,
+    Tuner,
+    asked_in,
+    changes,
+    history_name,
+    same,
+)
 from mosearch.ranking import Candidate, Weights
 from mosearch.text import digest
 from mosearch.types import Chunk, Span, StoredChunk, SymbolKind
@@ -98,3 +109,11 @@ def test_the_interval_of_no_difference_is_nothing() -> None:
     assert ablation.interval(scores, scores) == (0.0, 0.0)
     better = {name: [value + 0.1 for value in row] for name, row in scores.items()}
     assert list(ablation.interval(scores, better)) == pytest.approx([0.1, 0.1])
+
+
+@pytest.mark.parametrize("asked", list(Asked))
+def test_commits_are_called_by_their_repository_and_what_they_ask(asked: Asked) -> None:
+    name = history_name("pool", asked)
+    assert asked_in(name) is asked
+    assert same(name, "pool")
+    assert not same(name, "pools")

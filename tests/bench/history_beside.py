@@ -3,8 +3,9 @@
     mosearch eval history --root REPOSITORY --commits N --work FOLDER/NAME --keep FOLDER/NAME.pkl   # each
     python tests/bench/history_beside.py FOLDER --commits N --semble PYTHON --model MODEL --probe BINARY
 
-Ours and BM25 are scored with the weights of today from what the first command kept; semble indexes the tree
-before each commit, and probe reads it.  MODEL is a static model: see `semble_answers.py`.
+Ours and BM25 are scored with the weights of today from what the first command kept, which also says whether
+subjects or bodies are asked (`--questions`); semble indexes the tree before each commit, and probe reads it.
+MODEL is a static model: see `semble_answers.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from semble_process import ask_semble
 from mosearch.evaluation import ablation
 from mosearch.evaluation.history import Case, cases, check_out
 from mosearch.evaluation.judging import DEPTH, Place, Target, rank_of
-from mosearch.evaluation.tuning import Judged
+from mosearch.evaluation.tuning import Judged, asked_in
 from mosearch.ranking import Weights
 
 _COLUMNS = ("function, words", "function, ours", "file, words", "file, ours", "file, semble", "file, probe")
@@ -48,17 +49,17 @@ def main(
     """Compare mean reciprocal ranks over the first ten hits."""
     scores: dict[str, dict[str, list[float]]] = {column: {} for column in _COLUMNS}
     for kept in sorted(folder.glob("*.pkl")):
-        ((_, judged),) = pickle.loads(kept.read_bytes()).items()
+        ((name, judged),) = pickle.loads(kept.read_bytes()).items()
         _add_ours(scores, kept.stem, judged)
         tree = folder / kept.stem / "tree"
+        commits_asked = cases(tree, commits, asked_in(name)) if probe or (python and model) else []
         if python and model:
             scores["file, semble"][kept.stem] = [
-                _reciprocal(_asked_of_semble(tree, case, python, model), case.files)
-                for case in cases(tree, commits)
+                _reciprocal(_asked_of_semble(tree, case, python, model), case.files) for case in commits_asked
             ]
         if probe:
             scores["file, probe"][kept.stem] = [
-                _reciprocal(_asked_of_probe(tree, case, probe), case.files) for case in cases(tree, commits)
+                _reciprocal(_asked_of_probe(tree, case, probe), case.files) for case in commits_asked
             ]
     table = Table("MRR", "commits", *(column for column in _COLUMNS if scores[column]))
     rows = {column: found for column, found in scores.items() if found}

@@ -1,62 +1,139 @@
-"""Checkouts of the repositories that questions are about: pinned revisions, as far as git can have them."""
+"""Checkouts of the repositories that questions are about, as near to the pinned revisions as can be had."""
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from mosearch.errors import UsageError
+from mosearch.evaluation.packages import download, laid_out, named
+from mosearch.evaluation.repositories import Repository
 
-PINNED, NEWEST = "pinned revision", "newest revision"
+PINNED, NEWEST = "pinned revision", "newest snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Obtained:
+    """Where a checkout came from, and why from nowhere better."""
+
+    source: str
+    """Empty where nothing was to be had."""
+    troubles: tuple[str, ...]
 
 
 def prepare(
-    data: Path, checkouts: Path, names: frozenset[str], mirrors: Path | None = None
-) -> dict[str, str]:
-    """Check out what is missing of the repositories in `data` with these names, or of all without names.
+    repositories: Sequence[Repository], checkouts: Path, mirrors: Path | None = None
+) -> Iterator[tuple[str, Obtained]]:
+    """Get the repositories that are not there yet, each all or nothing; yield name and outcome as it goes.
 
-    Name → `PINNED`, or `NEWEST` where the pinned revision is not to be had.  `mirrors` may hold repositories
-    as OWNER+NAME or OWNER+NAME/repo, which then are asked instead of the network.  Raises UsageError.
+    The pinned revision is asked for first, then the package that the development set names, at last the
+    newest snapshot.  `mirrors` may hold repositories as OWNER+NAME or OWNER+NAME/repo, which then are asked
+    instead of their hosts.
     """
-    listed = json.loads((data / "repos" / "repos.json").read_text(encoding="utf-8"))
-    missing = [
-        each
-        for each in listed
-        if (not names or each["name"] in names) and not (checkouts / each["name"]).is_dir()
-    ]
-    return {
-        each["name"]: _check_out(_source(each["url"], mirrors), each["revision"], checkouts / each["name"])
-        for each in missing
-    }
+    for repository in repositories:
+        if not (checkouts / repository.name).is_dir():
+            yield repository.name, _obtain(repository, checkouts, mirrors)
+
+
+def origin(repository: Repository, checkouts: Path) -> str:
+    """Where the checkout that is there came from, and how many files that answers name it lacks."""
+    answers = _answers(repository)
+    folder = checkouts / repository.name
+    missing = sum(not (folder / path).is_file() for path in answers)
+    lack = f"; lacks {missing} of {len(answers)} files that answers name" if missing else ""
+    return _origin(folder, repository.revision) + lack
+
+
+def _origin(folder: Path, revision: str) -> str:
+    note = _note(folder)
+    if not (folder / ".git").exists():
+        return note.read_text("utf-8") if note.is_file() else "a folder of unknown origin"
+    try:
+        head, short, date = _git(folder, "--git-dir=.git", "log", "-1", "--format=%H %h %cs").split()
+    except UsageError:
+        return "a repository that git cannot read"
+    if head == revision:
+        return PINNED
+    fetched = folder / ".git" / "FETCH_HEAD"
+    ours = fetched.is_file() and fetched.read_text("utf-8").startswith(head)
+    return f"{NEWEST if ours else 'revision'} {short} of {date}"
+
+
+def _obtain(repository: Repository, checkouts: Path, mirrors: Path | None) -> Obtained:
+    folder = checkouts / repository.name
+    part = checkouts / f"{repository.name}.part"
+    source = _source(repository.url, mirrors)
+    troubles: list[str] = []
+    for way in (
+        partial(_check_out, source, repository.revision, PINNED),
+        partial(_unpack, repository),
+        partial(_check_out, source, "HEAD", NEWEST),
+    ):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            way(part)
+        except UsageError as error:
+            troubles.append(str(error))
+            continue
+        part.rename(folder)
+        return Obtained(origin(repository, checkouts), tuple(troubles))
+    shutil.rmtree(part)
+    return Obtained("", tuple(troubles))
+
+
+def _check_out(source: str, revision: str, what: str, folder: Path) -> None:
+    try:
+        _git(folder, "init", "--quiet")
+        _git(folder, "fetch", "--quiet", "--depth=1", source, revision)
+        _git(folder, "checkout", "--quiet", "--detach", "FETCH_HEAD")
+    except UsageError as error:
+        raise UsageError(f"the {what} cannot be fetched from {source}: {error}") from error
+
+
+def _unpack(repository: Repository, folder: Path) -> None:
+    package = named(repository.package, repository.name)
+    version, held = download(package)
+    files = laid_out(held, _answers(repository))
+    if not files:
+        raise UsageError(f"{package} {version} holds none of the files that answers name")
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    _note(folder).write_text(f"{package} {version}", "utf-8")
+
+
+def _note(folder: Path) -> Path:
+    """Says which package a folder holds; beside it, because what is in it is indexed."""
+    return folder.with_name(f"{folder.name.removesuffix('.part')}.package")
+
+
+def _answers(repository: Repository) -> list[str]:
+    return sorted({target.path for question in repository.questions for target in question.targets})
 
 
 def _source(url: str, mirrors: Path | None) -> str:
-    named = urlsplit(url).path.strip("/").removesuffix(".git").replace("/", "+")
-    found = [] if mirrors is None else [mirrors / named / "repo", mirrors / named]
+    owned = urlsplit(url).path.strip("/").removesuffix(".git").replace("/", "+")
+    found = [] if mirrors is None else [mirrors / owned / "repo", mirrors / owned]
     return next((str(folder) for folder in found if folder.is_dir()), url)
 
 
-def _check_out(source: str, revision: str, folder: Path) -> str:
-    """All or nothing: a folder that is there is complete."""
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    _git(part, "init", "--quiet")
-    for wanted, got in ((revision, PINNED), ("HEAD", NEWEST)):
-        trouble = _git(part, "fetch", "--quiet", "--depth=1", source, wanted)
-        if not trouble:
-            if trouble := _git(part, "checkout", "--quiet", "--detach", "FETCH_HEAD"):
-                raise UsageError(f"{source} cannot be checked out: {trouble}")
-            part.rename(folder)
-            return got
-    shutil.rmtree(part)
-    raise UsageError(f"{source} cannot be fetched: {trouble}")
-
-
 def _git(folder: Path, *arguments: str) -> str:
-    """What git complains of; nothing when all went well."""
-    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else done.stderr.strip() or f"git {arguments[0]} failed"
+    """What git prints.  Raises UsageError with what it complains of."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        # A host that knows no such repository would ask for a password instead of saying so.
+        env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UsageError(" ".join(done.stderr.split()) or f"git {arguments[0]} failed")
+    return done.stdout

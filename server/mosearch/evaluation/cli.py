@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mosearch.encoder.models import find_model
+from mosearch.errors import UsageError
 from mosearch.evaluation import options
 from mosearch.evaluation.budget_cli import budget_command
-from mosearch.evaluation.checkouts import prepare as checked_out
+from mosearch.evaluation.checkouts import Obtained, origin
+from mosearch.evaluation.checkouts import prepare as obtained
 from mosearch.evaluation.history_cli import history_command
 from mosearch.evaluation.measure import (
     Report,
@@ -26,6 +28,7 @@ from mosearch.evaluation.measure import (
 )
 from mosearch.evaluation.repositories import (
     Outcome,
+    Repository,
     by_category,
     by_language,
     measure,
@@ -103,12 +106,13 @@ def model_command(
 @click.option(
     "--prepare",
     is_flag=True,
-    help="First check out what is missing, by git: the pinned revision, or else the newest one.",
+    help="First get what is missing: the pinned revision by git, or else the package that the data names, by "
+    "pip, npm or apt-get, or else the newest revision.",
 )
 @click.option(
     "--mirrors",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Repositories at hand, as OWNER+NAME, to be asked instead of the network.",
+    help="Repositories at hand, as OWNER+NAME, to be asked instead of their hosts.",
 )
 @options.json_file
 def repos_command(
@@ -121,28 +125,45 @@ def repos_command(
     mirrors: Path | None,
     json_file: Path | None,
 ) -> None:
-    """Ask questions about whole repositories, and compare the files found."""
-    if prepare:
-        for name, got in checked_out(data_folder(data), checkouts, frozenset(only), mirrors).items():
-            click.echo(f"{name}: {got}", err=True)
+    """Ask questions about whole repositories, and compare the files found.
+
+    Says of each where its checkout came from; what `--prepare` cannot get is left out of the means.
+    """
     repositories = [
         repository
         for repository in read_repositories(data_folder(data))
         if not only or repository.name in only
     ]
+    lacking: list[Repository] = []
+    if prepare:
+        for name, got in obtained(repositories, checkouts, mirrors):
+            click.echo(_told(name, got), err=True)
+        lacking = [each for each in repositories if not (checkouts / each.name).is_dir()]
+        repositories = [each for each in repositories if each not in lacking]
+        if not repositories:
+            raise UsageError("None of the repositories can be had; the lines above say why.")
     coverage = dict(map(_share, shares)) if shares else None
     outcomes = [
         measure(repository, checkouts, rerank=not no_rerank, coverage=coverage) for repository in repositories
     ]
+    sources = [origin(repository, checkouts) for repository in repositories]
     if json_file:
-        figures = [outcome.as_json() for outcome in outcomes]
+        figures = [
+            outcome.as_json() | {"source": source} for outcome, source in zip(outcomes, sources, strict=True)
+        ]
         json_file.write_text(json.dumps(figures, indent=1, ensure_ascii=False), encoding="utf-8")
-    Console(width=max(Console().width, 100)).print(_repository_table(outcomes))
+    Console(width=max(Console().width, 130)).print(_repository_table(outcomes, sources, lacking))
 
 
-def _repository_table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table("", "language", "questions", "chunks", "index s", "query ms p50", "NDCG@10")
-    for outcome in outcomes:
+def _told(name: str, got: Obtained) -> str:
+    return "\n  ".join([f"{name}: {got.source or 'cannot be had'}", *got.troubles])
+
+
+def _repository_table(
+    outcomes: Sequence[Outcome], sources: Sequence[str], lacking: Sequence[Repository]
+) -> Table:
+    table = Table("", "language", "questions", "chunks", "index s", "query ms p50", "NDCG@10", "source")
+    for outcome, source in zip(outcomes, sources, strict=True):
         table.add_row(
             outcome.repository.name,
             outcome.repository.language,
@@ -151,13 +172,19 @@ def _repository_table(outcomes: Sequence[Outcome]) -> Table:
             f"{outcome.index_seconds:.1f}",
             f"{median(outcome.milliseconds):.1f}",
             f"{fmean(outcome.scores):.3f}",
+            source,
+        )
+    for repository in lacking:
+        table.add_row(
+            repository.name, repository.language, str(len(repository.questions)), *[""] * 4, "cannot be had"
         )
     table.add_section()
     for name, score in (by_language(outcomes) | by_category(outcomes)).items():
         table.add_row(name, "", "", "", "", "", f"{score:.3f}")
     table.add_section()
     mean = fmean(fmean(outcome.scores) for outcome in outcomes)
-    table.add_row("mean over repositories", "", "", "", "", "", f"{mean:.3f}", style="bold")
+    count = f"{len(outcomes)} of {len(outcomes) + len(lacking)} " if lacking else ""
+    table.add_row(f"mean over {count}repositories", "", "", "", "", "", f"{mean:.3f}", style="bold")
     return table
 
 

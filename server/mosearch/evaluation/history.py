@@ -1,8 +1,9 @@
 """A repository's own history as a test: what a commit says is the question, what it changed the answer.
 
 For each commit, the tree is the one before it, and the right answers are the functions of that tree
-which the commit changes.  Merges, robots, releases, mass edits and subjects that say nothing are left
-out.  The repository itself is only read: everything happens in a clone.
+which the commit changes.  Merges, robots, releases, mass edits and messages that say nothing are left
+out; `mosearch.evaluation.messages` says which part of a message is asked.  The repository itself is only
+read: everything happens in a clone.
 """
 
 from __future__ import annotations
@@ -16,26 +17,16 @@ from pathlib import Path
 from mosearch import parsing
 from mosearch.errors import UsageError
 from mosearch.evaluation.judging import Target
-from mosearch.ranking import parse_query
+from mosearch.evaluation.messages import Asked, question_from
 from mosearch.ranking.traits import traits
 from mosearch.types import Chunk, Span, SymbolKind
 
 _MOST_FILES = 8
 _MOST_FUNCTIONS = 12
-_FEWEST_TERMS = 3
 _LOOKED_AT = 40
 """Commits looked at for each one wanted; most of some histories are robots' or about documentation."""
 
 _ROBOT = re.compile(r"\[bot\]|dependabot|renovate|greenkeeper|github-actions|pre-commit", re.IGNORECASE)
-_TRIVIAL = re.compile(
-    r"""(?xi) ^ \W* (?: (?:build|chore|ci|docs?|style|release|bump|merge|revert|wip|version|changelog|typos?
-    |lint|format|prepare|update[ ]dep|upgrade|reformat|clippy|rustfmt|prettier|cleanup|clean[ ]up) \b
-    | v?\d+\.\d+ )"""
-)
-_SCOPE = re.compile(r"^\s*(?:[\w-]+(?:\([^)]*\))?!?:|\[[^\]]*\])\s*")
-_REFERENCE = re.compile(
-    r"\s*\(?(?:(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?|see|refs?)\s+)?(?:GH-|#)\d+\)?", re.IGNORECASE
-)
 _HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+", re.MULTILINE)
 _FUNCTIONS = frozenset({SymbolKind.FUNCTION, SymbolKind.METHOD, SymbolKind.CONSTRUCTOR, SymbolKind.OPERATOR})
 
@@ -65,24 +56,16 @@ def check_out(folder: Path, case: Case) -> None:
     _git(folder, "checkout", "--quiet", "--force", "--detach", f"{case.commit}^")
 
 
-def cases(repository: Path, count: int) -> list[Case]:
+def cases(repository: Path, count: int, asked: Asked = Asked.SUBJECT) -> list[Case]:
     """The newest `count` commits that make a question, oldest first.  Raises UsageError."""
     found: list[Case] = []
-    for commit, question in _questions(repository, count * _LOOKED_AT):
+    for commit, question in _questions(repository, count * _LOOKED_AT, asked):
         functions = _changed_functions(repository, commit)
         if 0 < len(functions) <= _MOST_FUNCTIONS:
             found.append(Case(commit, question, tuple(functions)))
             if len(found) == count:
                 break
     return found[::-1]
-
-
-def question_of(subject: str) -> str:
-    """What a commit's subject asks for; empty when it says nothing about code."""
-    if _TRIVIAL.match(subject):
-        return ""
-    text = _REFERENCE.sub("", _SCOPE.sub("", subject)).strip(" .")
-    return text if len(parse_query(text).terms) >= _FEWEST_TERMS else ""
 
 
 def changed_chunks(chunks: Sequence[Chunk], hunks: Sequence[tuple[int, int]]) -> list[Chunk]:
@@ -112,11 +95,15 @@ def _inside(inner: Span, outer: Span) -> bool:
     return outer.start_byte <= inner.start_byte and inner.end_byte <= outer.end_byte
 
 
-def _questions(repository: Path, limit: int) -> Iterator[tuple[str, str]]:
-    log = _git(repository, "log", "--no-merges", f"--max-count={limit}", "--format=%H%x00%an%x00%s")
-    for line in log.splitlines():
-        commit, author, subject = line.split("\0", 2)
-        question = "" if _ROBOT.search(author) else question_of(subject)
+def _questions(repository: Path, limit: int, asked: Asked) -> Iterator[tuple[str, str]]:
+    """Commit and question, newest first."""
+    log = _git(
+        repository, "log", "-z", "--no-merges", f"--max-count={limit}", "--format=%H%x00%an%x00%s%x00%b"
+    )
+    # What is asked goes to tokenizers, which take no surrogates.
+    fields = iter(log.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split("\0"))
+    for commit, author, subject, body in zip(fields, fields, fields, fields, strict=False):
+        question = "" if _ROBOT.search(author) else question_from(subject, body, asked)
         if question:
             yield commit, question
 

@@ -19,7 +19,8 @@ from mosearch.engine import Engine
 from mosearch.evaluation import ablation, options
 from mosearch.evaluation.history import Case, cases, check_out, clone
 from mosearch.evaluation.judging import DEPTH, Place, Target, ndcg, rank_of
-from mosearch.evaluation.tuning import HISTORY, Judged, Tuner, changes
+from mosearch.evaluation.messages import Asked
+from mosearch.evaluation.tuning import Judged, Tuner, changes, history_name
 from mosearch.ranking import Weights
 from mosearch.settings import load_settings
 
@@ -32,6 +33,16 @@ _FEWEST_TO_TUNE = 20
     "--root", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="Repository."
 )
 @click.option("--commits", type=click.IntRange(1), default=60, show_default=True, help="How many to ask.")
+@click.option(
+    "--questions",
+    "part",
+    type=click.Choice([each.value for each in Asked]),
+    default=Asked.SUBJECT.value,
+    show_default=True,
+    help="What of a message is asked.  subject: that alone.  body: the first prose of the body, without "
+    "trailers, links, lists, logs and code; commits without any are passed over.  both: the two as one "
+    "question, or the one that says something.",
+)
 @click.option("--no-rerank", is_flag=True, help="Leave the deeper exit out.")
 @click.option(
     "--tune", is_flag=True, help="Fit weights to the older half, and say whether they win on the newer."
@@ -50,6 +61,7 @@ _FEWEST_TO_TUNE = 20
 def history_command(
     root: Path,
     commits: int,
+    part: str,
     no_rerank: bool,
     tune: bool,
     work: Path | None,
@@ -57,6 +69,7 @@ def history_command(
     json_file: Path | None,
 ) -> None:
     """Ask what commits say, and look for the functions that they change in the tree before them."""
+    asking = Asked(part)
     with tempfile.TemporaryDirectory(prefix="mosearch-history-") as temporary:
         folder = work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,25 +78,27 @@ def history_command(
         tree = folder / "tree"
         if not tree.is_dir():
             clone(root, tree)
-        asked = cases(tree, commits)
+        asked = cases(tree, commits, asking)
         judged = _judge(tree, asked, rerank=not no_rerank)
     if not judged:
         raise click.ClickException(
-            f"No commit of {root} makes a question; at least some must change functions."
+            f"No commit of {root} makes a question ({asking.value}); at least some must change functions."
         )
     console = Console(width=max(Console().width, 100))
     figures = {
         "words only": _figures(judged, asked, ablation.steps(Weights())[0]),
         "MoSEarch": _figures(judged, asked, ablation.Step("", Weights())),
     }
-    console.print(_table(root.name, figures, len(asked)))
+    said = "" if asking is Asked.SUBJECT else f" ({asking.value})"
+    console.print(_table(f"{root.name}: {len(asked)} commits{said}, {DEPTH} hits each", figures))
     if tune:
         _tune(console, judged)
     if keep:
-        keep.write_bytes(pickle.dumps({f"{root.name}{HISTORY}": judged}))
+        keep.write_bytes(pickle.dumps({history_name(root.name, asking): judged}))
     if json_file:
         questions = [{"commit": case.commit, "question": case.question} for case in asked]
-        json_file.write_text(json.dumps({"figures": figures, "questions": questions}, indent=1), "utf-8")
+        saved = {"asked": asking.value, "figures": figures, "questions": questions}
+        json_file.write_text(json.dumps(saved, indent=1), "utf-8")
 
 
 def _judge(tree: Path, asked: Sequence[Case], *, rerank: bool) -> list[Judged]:
@@ -123,8 +138,7 @@ def _scores(pages: Sequence[Sequence[Place]], targets: Sequence[Sequence[Target]
     return dict(zip(_ROW, values, strict=True))
 
 
-def _table(name: str, figures: Mapping[str, Mapping[str, Mapping[str, float]]], count: int) -> Table:
-    title = f"{name}: {count} commits, {DEPTH} hits each"
+def _table(title: str, figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
     table = Table(
         "", *(f"{level} {metric}" for level in ("function", "file") for metric in _ROW), title=title
     )

@@ -1,7 +1,7 @@
 """Whole-repository search: questions about real repositories, answered by the product itself.
 
-The data folder holds `repos/repos.json` (name, language, folder to index) and one file of questions
-for each repository; `mosearch.evaluation.judging` says how answers are judged.
+The data folder holds `repos/repos.json` (name, language, folder to index, where to get it) and one file of
+questions for each repository; `mosearch.evaluation.judging` says how answers are judged.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ class Repository:
     root: str
     """The folder to index, relative to the checkout; empty for all of it."""
     questions: tuple[Question, ...]
+    url: str = ""
+    revision: str = ""
+    """The commit that the questions are about."""
+    package: str = ""
+    """Where nearly the same files are packaged, in the words of the development set; empty for nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,9 @@ def measure(
     """
     root = checkouts / repository.name / repository.root
     if not root.is_dir():
-        raise UsageError(f"There is no checkout of {repository.name} at {root}.")
+        raise UsageError(
+            f"There is no checkout of {repository.name} at {root}; `mosearch eval repos --prepare` gets one."
+        )
     settings = load_settings(root, None if coverage is None else {"rerank_budget_ms": 0})
     with Engine(root, settings) as engine:
         start = perf_counter()
@@ -129,7 +136,9 @@ def judged(repository: Repository, checkouts: Path, *, rerank: bool) -> list[Jud
     """What ranking sees for each question, with the right answers.  Raises UsageError as `measure` does."""
     root = checkouts / repository.name / repository.root
     if not root.is_dir():
-        raise UsageError(f"There is no checkout of {repository.name} at {root}.")
+        raise UsageError(
+            f"There is no checkout of {repository.name} at {root}; `mosearch eval repos --prepare` gets one."
+        )
     with Engine(root, load_settings(root)) as engine:
         engine.update()
         return [
@@ -171,6 +180,9 @@ def _repository(entry: dict[str, Any], folder: Path) -> Repository:
         questions=tuple(
             Question(item["query"], item["category"], tuple(_targets(item))) for item in questions
         ),
+        url=entry.get("url", ""),
+        revision=entry.get("revision", ""),
+        package=entry.get("also_from", ""),
     )
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from mosearch.evaluation import ablation, options
 from mosearch.evaluation.repositories import judged, read_repositories
 from mosearch.evaluation.tasks import data_folder
-from mosearch.evaluation.tuning import HISTORY, NEUTRAL, Judged, Tuner, changes
+from mosearch.evaluation.tuning import NEUTRAL, Judged, Tuner, asked_in, changes, history_name
 from mosearch.ranking import Weights
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -127,8 +127,8 @@ def _questions(
 
 def _kept(file: Path) -> dict[str, list[Judged]]:
     """What a run of ours kept, in a file of one's own that is called like the repository."""
-    ((_, found),) = pickle.loads(file.read_bytes()).items()
-    return {f"{file.stem}{HISTORY}": found}
+    ((name, found),) = pickle.loads(file.read_bytes()).items()
+    return {history_name(file.stem, asked_in(name)): found}
 
 
 def _table(before: Mapping[str, float], after: Mapping[str, float], held: Mapping[str, float]) -> Table:

@@ -16,6 +16,7 @@ from statistics import fmean
 import numpy as np
 
 from mosearch.evaluation.judging import DEPTH, Place, Target, gain_of_ranks, ndcg, rank_of
+from mosearch.evaluation.messages import Asked
 from mosearch.ranking import Pool, Weights, rank, select
 from mosearch.ranking.candidate import symbol_of
 from mosearch.ranking.scoring import scores, scores_within
@@ -25,8 +26,8 @@ _ROUNDS = 3
 _LEAST_GAIN = 2e-4
 """A weight is moved only for more than this; less is chance."""
 
-HISTORY = ", history"
-"""Ends the name of a repository's commits as questions."""
+_HISTORY = ", history"
+"""Follows a repository's name where its commits ask, and before the part of a message that is no subject."""
 
 GRID: Mapping[str, tuple[float, ...]] = {
     "dense": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
@@ -167,9 +168,19 @@ class Tuner:
         return self._known[weights, name]
 
 
+def history_name(repository: str, asked: Asked) -> str:
+    """What a repository's commits as questions are called; those of subjects as ever."""
+    return f"{repository}{_HISTORY}" + ("" if asked is Asked.SUBJECT else f" ({asked.value})")
+
+
+def asked_in(name: str) -> Asked:
+    """Which part of a message asks the questions of this name."""
+    return next((each for each in Asked if name.endswith(history_name("", each))), Asked.SUBJECT)
+
+
 def same(one: str, other: str) -> bool:
     """Whether two names of questions mean one repository."""
-    return one.removesuffix(HISTORY) == other.removesuffix(HISTORY)
+    return one.partition(_HISTORY)[0] == other.partition(_HISTORY)[0]
 
 
 def changes(before: Weights, after: Weights) -> dict[str, tuple[float, float]]:
