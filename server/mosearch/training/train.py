@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
+from mosearch import memory
 from mosearch.encoder.models import find_model, load_config
 from mosearch.errors import UsageError
 from mosearch.mose import MultiExitEncoder, load_model
@@ -71,6 +72,7 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
     if first:
         recipe = recipe.after_table(train(packed, first, folder / TABLE, say))
     settings = recipe.train
+    memory.keep_much()
     folder.mkdir(parents=True, exist_ok=True)
     if settings.threads:
         torch.set_num_threads(settings.threads)
