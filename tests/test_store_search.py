@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mosearch.store import Store, _matrix
 from mosearch.store._directory import among, distinct
+from mosearch.store._prune import prune
 from mosearch.store._vectors import VectorTable
 from mosearch.text import digest
 from mosearch.types import Chunk, FileRecord, Filters, StoredChunk, SymbolKind
@@ -406,6 +407,55 @@ def test_nearly_as_many_unused_vectors_as_used_ones_are_thinned_out_however_youn
     kept = store.known_digests(MODEL, EXIT, [digest(text) for text in live + unused])
     assert kept >= {digest(text) for text in live}
     assert len(kept) == len(live) + 1_000
+
+
+def test_nothing_is_committed_while_unused_vectors_are_dropped(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text that was typed has its vector before the file is saved: it must not go at that very moment."""
+    put(store, "a.py", ["live"])
+    texts = [f"unused {number}" for number in range(2_050)]
+    embed(store, ["live", *texts])
+    delete = VectorTable.delete
+    saving: list[threading.Thread] = []
+    were_kept_off: list[bool] = []
+
+    def delete_while_somebody_saves(table: VectorTable, digests: Sequence[bytes]) -> None:
+        saved = next(text for text in texts if bytes.fromhex(digest(text)) in digests)
+        saving.append(threading.Thread(target=put, args=(other, "b.py", [saved])))
+        saving[0].start()
+        saving[0].join(0.3)
+        were_kept_off.append(saving[0].is_alive())
+        delete(table, digests)
+
+    monkeypatch.setattr(VectorTable, "delete", delete_while_somebody_saves)
+    with Store.open(tmp_path / "index", tmp_path / "vectors") as other:
+        assert store.optimize()
+        saving[0].join()
+    assert were_kept_off == [True]
+    assert store.coverage(MODEL).missing(EXIT) == 1
+
+
+def test_unused_vectors_stay_while_somebody_writes_for_long(store: Store) -> None:
+    put(store, "a.py", ["live"])
+    unused = [f"unused {number}" for number in range(2_050)]
+    embed(store, ["live", *unused])
+    is_writing, may_end = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with store.writer_lock():
+            is_writing.set()
+            may_end.wait()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    is_writing.wait()
+    try:
+        assert prune(store._tables, store.vectors_dir) == 0
+    finally:
+        may_end.set()
+        writing.join()
+    assert prune(store._tables, store.vectors_dir) == 1_050
 
 
 def test_the_vectors_of_other_models_go_when_asked_or_after_a_month(store: Store) -> None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 
+from mosearch.errors import StoreLockedError
 from mosearch.store._chunks import ChunksTable
 from mosearch.store._files import FilesTable
 from mosearch.store._folders import make_private, tables_folder
+from mosearch.store._locks import ProcessLock
 from mosearch.store._tables import Tables, connect, new_session
-from mosearch.store._vectors import SECONDS_PER_DAY
+from mosearch.store._vectors import SECONDS_PER_DAY, VectorTable
 
 _USERS = "users"
 _MODELS = "models"
@@ -27,6 +29,8 @@ _LEAST_AGE_DAYS = 30
 _MOST_UNUSED_SHARE = 0.5
 _TOO_MANY_UNUSED_SHARE = 0.8
 """With two exits, chunks and vectors then take half as much again as they would without."""
+_PATIENCE_S = 1.0
+"""Who wants to add vectors waits meanwhile."""
 _FEW_UNUSED = 2_000
 """Fewer take a megabyte or two: nothing is gained by dropping them."""
 
@@ -66,16 +70,28 @@ def drop_models(tables: Tables, vectors_dir: Path, kept: Collection[str], least_
 
 
 def prune(tables: Tables, vectors_dir: Path) -> int:
-    """Deletes vectors of unused digests where they are many, the oldest first; returns how many."""
+    """Deletes vectors of unused digests where they are many, the oldest first; returns how many.
+
+    Meanwhile nobody may commit chunks: they would count on vectors that are just being dropped.  Where
+    somebody is at it for long, nothing is deleted this time.
+    """
     drop_models(tables, vectors_dir, (), _LEAST_AGE_DAYS)
     own = len(np.unique(tables.chunks.directory(tables.files.snapshot()).keys))
     crowded = [t for t in tables.vectors.all().values() if t.rows() > (1 + _MOST_UNUSED_SHARE) * own]
     if not crowded:
         return 0
-    live = _live_digests(vectors_dir)
+    indexes = list(_users(vectors_dir))
+    with suppress(StoreLockedError), ExitStack() as stack:
+        for index_dir in indexes:
+            stack.enter_context(ProcessLock(index_dir / "writer.lock").held(_PATIENCE_S))
+        return _drop_unused(crowded, _live_digests(indexes))
+    return 0
+
+
+def _drop_unused(tables: Collection[VectorTable], live: Collection[bytes]) -> int:
     today = int(time.time()) // SECONDS_PER_DAY
     total = 0
-    for table in crowded:
+    for table in tables:
         unused = [(digest, day) for digest, day in table.days() if digest not in live]
         surplus = _surplus(unused, len(live), today)
         table.delete(sorted(surplus))
@@ -98,15 +114,21 @@ def _surplus(unused: Sequence[tuple[bytes, int]], live: int, today: int) -> list
     return [digest for digest, _ in newest_first[int(_MOST_UNUSED_SHARE * max(live, _FEW_UNUSED)) :]]
 
 
-def _live_digests(vectors_dir: Path) -> set[bytes]:
-    """Digests that are live in any index noted here; notes of folders that are gone are removed."""
-    live: set[bytes] = set()
+def _users(vectors_dir: Path) -> Iterator[Path]:
+    """The index folders noted here; notes of those that are gone are removed."""
     for note in (vectors_dir / _USERS).iterdir():
-        folder = tables_folder(Path(note.read_bytes().decode("utf-8", "surrogateescape")))
-        if not (folder / "meta.json").exists():
+        index_dir = Path(note.read_bytes().decode("utf-8", "surrogateescape"))
+        if (tables_folder(index_dir) / "meta.json").exists():
+            yield index_dir
+        else:
             note.unlink()
-            continue
-        connection = connect(folder, new_session())
+
+
+def _live_digests(index_dirs: Sequence[Path]) -> set[bytes]:
+    """Digests that are live in any of these indexes."""
+    live: set[bytes] = set()
+    for index_dir in index_dirs:
+        connection = connect(tables_folder(index_dir), new_session())
         files = FilesTable(connection.open_table("files")).snapshot()
         digests = ChunksTable(connection.open_table("chunks")).live_digests(None, files)
         live.update(row.tobytes() for row in digests)
