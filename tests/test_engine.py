@@ -38,6 +38,34 @@ def test_everything_is_embedded_once(root: Path, open_engine: Callable[[Path], E
     assert reopened.update().embedded == 0
 
 
+@pytest.mark.parametrize("namesakes", [3, 200])
+def test_names_are_looked_up_together_and_a_crowded_one_hides_no_other(
+    tmp_path: Path,
+    open_engine: Callable[[Path], Engine],
+    monkeypatch: pytest.MonkeyPatch,
+    namesakes: int,
+) -> None:
+    root = tmp_path / "work"
+    root.mkdir()
+    for number in range(namesakes):
+        (root / f"crowd{number}.py").write_text(f"def make_crowd():\n    return {number}\n")
+    (root / "valve.py").write_text("def open_valve():\n    return 'steam'\n")
+    engine = open_engine(root)
+    engine.update(depth=Depth.WORDS)
+    asked: list[list[str]] = []
+    symbols = Store.symbols
+
+    def listening(store: Store, names: list[str], limit: int) -> object:
+        asked.append(list(names))
+        return symbols(store, names, limit)
+
+    monkeypatch.setattr(Store, "symbols", listening)
+    hits = engine.search("make_crowd open_valve", 300).hits
+    assert "open_valve" in {hit.chunk.symbol for hit in hits}
+    together = ["make_crowd", "open_valve"]
+    assert asked == ([together] if namesakes == 3 else [together, ["make_crowd"], ["open_valve"]])
+
+
 def test_until_files_are_compared_nothing_is_shown_that_is_no_longer_so(
     root: Path, open_engine: Callable[[Path], Engine]
 ) -> None:
