@@ -8,6 +8,8 @@ const TIMEOUT_MS = 60_000;
 const PALETTE_MS = 10_000;
 // Starts an interpreter and an encoder and embeds a repository, perhaps on a busy machine.
 const INDEXING_TIMEOUT_MS = 240_000;
+// A tenth of a second apart: longer than the pause between an early answer and the one that is re-ranked.
+const CALM_LOOKS = 5;
 
 // The first of a row's lines; descriptions and details are beside and below it.
 const LABEL = ".quick-input-list-rows > .quick-input-list-row:first-child .label-name";
@@ -148,9 +150,20 @@ export class Workbench {
     await this.page.locator(".editor-group-container.active .monaco-editor.focused").waitFor();
   }
 
-  /** Waits until the quick input is not busy any more. */
+  /**
+   * Waits until the quick input has not been busy for a while, and its rows are the same as before: between two answers
+   * to what was typed it rests for a moment, too, and the next one selects the best hit again.
+   */
   async settled(): Promise<void> {
-    await this.quickInput.locator(".monaco-progress-container.active").waitFor({ state: "detached" });
+    let before = "";
+    let calm = 0;
+    await this.until(async () => {
+      const isBusy = await this.quickInput.locator(".monaco-progress-container.active").isVisible();
+      const now = (await this.rows.allTextContents()).join("\n");
+      calm = !isBusy && now === before ? calm + 1 : 0;
+      before = now;
+      return calm >= CALM_LOOKS;
+    });
   }
 
   /** Waits for something that no single element tells. */
