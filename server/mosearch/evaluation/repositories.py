@@ -91,11 +91,7 @@ def measure(
     `coverage` (exit → percent) stops half-way: so many texts, chosen by their digests, have a vector at
     these exits, and none is computed while a question waits.
     """
-    root = checkouts / repository.name / repository.root
-    if not root.is_dir():
-        raise UsageError(
-            f"There is no checkout of {repository.name} at {root}; `mosearch eval repos --prepare` gets one."
-        )
+    root = _root(repository, checkouts)
     settings = load_settings(root, None if coverage is None else {"rerank_budget_ms": 0})
     with Engine(root, settings) as engine:
         start = perf_counter()
@@ -134,11 +130,7 @@ def _cover(engine: Engine, exit: int, percent: int) -> None:
 
 def judged(repository: Repository, checkouts: Path, *, rerank: bool) -> list[Judged]:
     """What ranking sees for each question, with the right answers.  Raises UsageError as `measure` does."""
-    root = checkouts / repository.name / repository.root
-    if not root.is_dir():
-        raise UsageError(
-            f"There is no checkout of {repository.name} at {root}; `mosearch eval repos --prepare` gets one."
-        )
+    root = _root(repository, checkouts)
     with Engine(root, load_settings(root)) as engine:
         engine.update()
         return [
@@ -169,6 +161,16 @@ def ask(engine: Engine, repository: Repository, question: Question, rerank: bool
     result = engine.search(question.text, DEPTH, rerank=rerank)
     places = [Place.of(repository.root, hit.path, hit.chunk) for hit in result.hits]
     return ndcg(places, question.targets), result.timing_ms["total"]
+
+
+def _root(repository: Repository, checkouts: Path) -> Path:
+    """The folder to index.  Raises UsageError where it is not there."""
+    root = checkouts / repository.name / repository.root
+    if not root.is_dir():
+        raise UsageError(
+            f"There is no checkout of {repository.name} at {root}; `mosearch eval repos --prepare` gets one."
+        )
+    return root
 
 
 def _repository(entry: dict[str, Any], folder: Path) -> Repository:
