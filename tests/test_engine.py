@@ -421,6 +421,24 @@ def test_listeners_hear_of_every_change_and_last_of_the_last(
     assert heard[-1].last_sync < stopped
 
 
+def test_a_status_that_an_update_overtakes_is_not_told_as_one_at_rest(
+    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(root)
+    counted = engine.store.files
+
+    def overtaken() -> object:
+        files = counted()
+        monkeypatch.undo()
+        engine.update()
+        return files
+
+    monkeypatch.setattr(engine.store, "files", overtaken)
+    status = engine.status()
+    assert (status.files, status.last_sync) == (0, None)
+    assert engine.status().last_sync is not None
+
+
 def _wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():

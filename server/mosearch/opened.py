@@ -102,9 +102,12 @@ class Opened:
 
     def status(self) -> Status:
         """Counts and state, read from the store.  Raises `StoreError`."""
-        activity = self.activity
+        # Another thread may update meanwhile: what is counted after must not be older than the sync that is
+        # told, nor be told as a state at rest.
+        began, last_sync = self.activity, self.store.last_sync()
         report = self.report()
         coverage = self.store.coverage(self.model.fingerprint)
+        activity = Activities.most_urgent(began, self.activity)
         exits = sorted({self.first_exit, self.index_exit, self.rerank_exit} | set(coverage.vectors))
         device, trouble = self._encoder.running()
         return Status(
@@ -119,7 +122,7 @@ class Opened:
             skipped=report.skipped,
             failed=report.failed,
             activity=activity,
-            last_sync=self.store.last_sync(),
+            last_sync=last_sync,
             model=self.model,
             first_exit=self.first_exit,
             index_exit=self.index_exit,

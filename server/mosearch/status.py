@@ -59,7 +59,12 @@ class Activities:
     def current(self) -> Activity:
         with self._lock:
             activities = list(self._by_thread.values())
-        return min(activities, key=lambda one: self._ORDER.index(one.stage), default=Activity())
+        return self.most_urgent(*activities)
+
+    @classmethod
+    def most_urgent(cls, *activities: Activity) -> Activity:
+        """The first in order of urgency; idle where there is none."""
+        return min(activities, key=lambda one: cls._ORDER.index(one.stage), default=Activity())
 
 
 @dataclass(frozen=True, slots=True)
