@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from mosearch.errors import UsageError
-from mosearch.evaluation.packages import Package, download, laid_out, named, read
+from mosearch.evaluation.packages import Package, download, laid_out, named
+from mosearch.registries import members
 
 FILES = {"lib/tool.js": b"exports.run = () => 1\n", "README.md": b"A tool.\n"}
 
@@ -27,11 +28,11 @@ FILES = {"lib/tool.js": b"exports.run = () => 1\n", "README.md": b"A tool.\n"}
 @pytest.mark.parametrize(
     ("words", "package", "shown"),
     [
-        ("PyPI sdist", Package("PyPI sdist", "tool"), "PyPI package tool"),
+        ("PyPI sdist", Package("pip", "tool"), "PyPI package tool"),
         ("npm", Package("npm", "tool"), "npm package tool"),
         ("npm @owner/tool", Package("npm", "@owner/tool"), "npm package @owner/tool"),
-        ("Debian libtool-dev", Package("Debian", "libtool-dev"), "Debian package libtool-dev"),
-        ("Debian source tool", Package("Debian source", "tool"), "Debian source package tool"),
+        ("Debian libtool-dev", Package("deb", "libtool-dev"), "Debian package libtool-dev"),
+        ("Debian source tool", Package("deb-source", "tool"), "Debian source package tool"),
     ],
 )
 def test_packages_are_named_in_the_words_of_the_development_set(
@@ -118,22 +119,22 @@ def _wheel(files: Mapping[str, bytes], path: Path) -> Path:
 
 def test_only_what_lies_inside_is_read(tmp_path: Path) -> None:
     outside = {"../tool.js": b"x", "/etc/tool.js": b"x", "a/../../b.js": b"x"}
-    assert read(_wheel(FILES | outside, tmp_path / "tool-1.5-py3-none-any.whl")) == FILES
+    assert dict(members(_wheel(FILES | outside, tmp_path / "tool-1.5-py3-none-any.whl"))) == FILES
     dotted = {f"./{name}": content for name, content in FILES.items()}
     archive = _tar(dotted | outside, tmp_path / "tool-1.5.tgz")
     with tarfile.open(tmp_path / "linked.tgz", "w:gz") as tar:
         link = tarfile.TarInfo("link.js")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    assert read(archive) == FILES
-    assert read(tmp_path / "linked.tgz") == {}
+    assert dict(members(archive)) == FILES
+    assert dict(members(tmp_path / "linked.tgz")) == {}
 
 
 @pytest.mark.parametrize("name", ["tool-1.5-py3-none-any.whl", "tool-1.5.tgz", "tool_1.5.orig.tar.xz"])
 def test_a_damaged_archive_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\x1f\x8b half of an archive")
     with pytest.raises(UsageError, match=f"{name} cannot be read"):
-        read(tmp_path / name)
+        dict(members(tmp_path / name))
 
 
 def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,11 +152,11 @@ def test_pip_downloads_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     _wheel({"tool/app.py": b"X = 1\n"} | info, tmp_path / "tool-1.5-py3-none-any.whl")
     for name, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(tmp_path)), ("CONFIG_FILE", os.devnull)):
         monkeypatch.setenv(f"PIP_{name}", value)
-    version, files = download(Package("PyPI sdist", "tool"))
+    version, files = download(Package("pip", "tool"))
     assert version == "1.5"
     assert files["tool/app.py"] == b"X = 1\n"
     with pytest.raises(UsageError, match=r"PyPI package lost cannot be had by pip: ERROR: .* lost"):
-        download(Package("PyPI sdist", "lost"))
+        download(Package("pip", "lost"))
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -248,9 +249,9 @@ def debian_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None, reason="needs Debian's tools"
 )
 def test_apt_downloads_packages_and_sources(debian_archive: None) -> None:
-    version, files = download(Package("Debian", "php-tool"))
+    version, files = download(Package("deb", "php-tool"))
     assert version == "1:2.0-1"
     assert laid_out(files, ["src/Client.php"]) == {"src/Client.php": b"<?php\n"}
-    assert download(Package("Debian source", "tool")) == ("2.0", {"tool-2.0/src/tool.c": b"int x;\n"})
+    assert download(Package("deb-source", "tool")) == ("2.0", {"tool-2.0/src/tool.c": b"int x;\n"})
     with pytest.raises(UsageError, match=r"Debian package lost cannot be had by apt-get: E: .* lost"):
-        download(Package("Debian", "lost"))
+        download(Package("deb", "lost"))

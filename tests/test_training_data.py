@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mosearch import registries
 from mosearch.encoder import find_model, load_config
 from mosearch.errors import SettingsError, UsageError
 from mosearch.training import archives, corpus, filters, functions, harvest, leaks
@@ -204,8 +205,8 @@ _ORIG = _tar("w:gz", {"lines/core.py": SOURCE, "lines/LICENSE.txt": _MIT})
 def test_archives(tmp_path: Path, name: str, content: bytes, version: str, declared: str) -> None:
     file = tmp_path / name
     file.write_bytes(content)
-    assert archives.is_archive(file)
-    assert archives.archive_version(name) == version
+    assert registries.is_archive(file)
+    assert registries.archive_version(name) == version
     assert archives.licence([file]) == declared
     assert {f.name for f in functions.archive_functions([file])} == {"read_all_lines", "undocumented"}
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mosearch import git
 from mosearch.errors import UsageError
 from mosearch.evaluation.packages import download, laid_out, named
 from mosearch.evaluation.repositories import Repository
@@ -55,7 +54,7 @@ def _origin(folder: Path, revision: str) -> str:
     if not (folder / ".git").exists():
         return note.read_text("utf-8") if note.is_file() else "a folder of unknown origin"
     try:
-        head, short, date = _git(folder, "--git-dir=.git", "log", "-1", "--format=%H %h %cs").split()
+        head, short, date = git.text(folder, "--git-dir=.git", "log", "-1", "--format=%H %h %cs").split()
     except UsageError:
         return "a repository that git cannot read"
     if head == revision:
@@ -90,9 +89,9 @@ def _obtain(repository: Repository, checkouts: Path, mirrors: Path | None) -> Ob
 
 def _check_out(source: str, revision: str, what: str, folder: Path) -> None:
     try:
-        _git(folder, "init", "--quiet")
-        _git(folder, "fetch", "--quiet", "--depth=1", source, revision)
-        _git(folder, "checkout", "--quiet", "--detach", "FETCH_HEAD")
+        git.text(folder, "init", "--quiet")
+        git.text(folder, "fetch", "--quiet", "--depth=1", source, revision)
+        git.text(folder, "checkout", "--quiet", "--detach", "FETCH_HEAD")
     except UsageError as error:
         raise UsageError(f"the {what} cannot be fetched from {source}: {error}") from error
 
@@ -122,18 +121,3 @@ def _source(url: str, mirrors: Path | None) -> str:
     owned = urlsplit(url).path.strip("/").removesuffix(".git").replace("/", "+")
     found = [] if mirrors is None else [mirrors / owned / "repo", mirrors / owned]
     return next((str(folder) for folder in found if folder.is_dir()), url)
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    """What git prints.  Raises UsageError with what it complains of."""
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments],
-        # A host that knows no such repository would ask for a password instead of saying so.
-        env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise UsageError(" ".join(done.stderr.split()) or f"git {arguments[0]} failed")
-    return done.stdout

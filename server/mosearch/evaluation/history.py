@@ -9,12 +9,11 @@ read: everything happens in a clone.
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mosearch import parsing
+from mosearch import git, parsing
 from mosearch.errors import UsageError
 from mosearch.evaluation.judging import Target
 from mosearch.evaluation.messages import Asked, question_from
@@ -47,13 +46,13 @@ class Case:
 
 def clone(root: Path, folder: Path) -> Path:
     """A clone of the repository at `root` without files, which shares its objects.  Raises UsageError."""
-    _git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
+    git.text(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
     return folder
 
 
 def check_out(folder: Path, case: Case) -> None:
     """Let the clone show the tree before the case's commit.  Raises UsageError."""
-    _git(folder, "checkout", "--quiet", "--force", "--detach", f"{case.commit}^")
+    git.text(folder, "checkout", "--quiet", "--force", "--detach", f"{case.commit}^")
 
 
 def cases(repository: Path, count: int, asked: Asked = Asked.SUBJECT) -> list[Case]:
@@ -97,7 +96,7 @@ def _inside(inner: Span, outer: Span) -> bool:
 
 def _questions(repository: Path, limit: int, asked: Asked) -> Iterator[tuple[str, str]]:
     """Commit and question, newest first."""
-    log = _git(
+    log = git.text(
         repository, "log", "-z", "--no-merges", f"--max-count={limit}", "--format=%H%x00%an%x00%s%x00%b"
     )
     # What is asked goes to tokenizers, which take no surrogates.
@@ -111,7 +110,7 @@ def _questions(repository: Path, limit: int, asked: Asked) -> Iterator[tuple[str
 def _changed_functions(repository: Path, commit: str) -> list[Target]:
     """Functions of code that is no test, in files which the commit modifies; none for a mass edit."""
     try:
-        names = _git(repository, "diff", "--name-only", "--diff-filter=M", f"{commit}^", commit)
+        names = git.text(repository, "diff", "--name-only", "--diff-filter=M", f"{commit}^", commit)
     except UsageError:
         return []  # the first commit has no parent
     paths = names.splitlines()
@@ -121,19 +120,10 @@ def _changed_functions(repository: Path, commit: str) -> list[Target]:
 
 
 def _changed_in(repository: Path, commit: str, path: str) -> Iterator[Target]:
-    source = _git(repository, "show", f"{commit}^:{path}").encode("utf-8", "surrogateescape")
+    source = git.output(repository, "show", f"{commit}^:{path}")
     language = parsing.language_of(path, source)
-    diff = _git(repository, "diff", "--unified=0", f"{commit}^", commit, "--", path)
+    diff = git.text(repository, "diff", "--unified=0", f"{commit}^", commit, "--", path)
     hunks = [(int(first), int(lines or "1")) for first, lines in _HUNK.findall(diff)]
     for chunk in changed_chunks(parsing.parse(source, language, path).chunks, hunks):
         if not traits(path, chunk) & {"test", "example", "vendored"}:
             yield Target(path, chunk.symbol_span.start_line + 1, chunk.symbol_span.end_line + 1)
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), "-c", "core.quotePath=false", *arguments]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        trouble = done.stderr.decode("utf-8", "replace").strip()
-        raise UsageError(f"git {arguments[0]} failed in {folder}: {trouble}")
-    return done.stdout.decode("utf-8", "surrogateescape")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mosearch import parsing
+from mosearch import git, parsing
 from mosearch.types import Chunk
 
 _MOST_COMMITS = 20_000
@@ -30,9 +29,9 @@ class History:
     """A clone to work in, of a work tree or a bare repository."""
 
     def __init__(self, source: Path, target: Path, revision: str) -> None:
-        """Check out `revision`.  Raises `CalledProcessError` where git fails."""
+        """Check out `revision`.  Raises UsageError where git fails."""
         self.root = target
-        _run(target.parent, "clone", "-q", "--shared", "--no-checkout", str(source.resolve()), str(target))
+        git.text(source, "clone", "-q", "--shared", "--no-checkout", str(source.resolve()), str(target))
         self._git("checkout", "-q", "--detach", revision)
 
     def checkout(self, revision: str) -> None:
@@ -89,10 +88,10 @@ class History:
         return self._git("diff", "--name-only", "--no-renames", commit, "HEAD").count("\n")
 
     def _blob(self, name: str) -> str:
-        return self._git("cat-file", "blob", name)
+        return git.output(self.root, "cat-file", "blob", name).decode("utf-8", "replace")
 
     def _git(self, *arguments: str) -> str:
-        return _run(self.root, *arguments)
+        return git.text(self.root, *arguments)
 
 
 def _edit(path: str, before: str, after: str) -> Edit | None:
@@ -107,10 +106,3 @@ def _edit(path: str, before: str, after: str) -> Edit | None:
         if chunk.symbol and chunk.digest not in known and chunk.parts == 1 and copies[chunk.digest] == 1:
             return Edit(path, before, after, chunk)
     return None
-
-
-def _run(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-c", "core.quotePath=false", *arguments], cwd=folder, check=True, capture_output=True
-    )
-    return done.stdout.decode("utf-8", "replace")

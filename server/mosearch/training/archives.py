@@ -1,56 +1,27 @@
-"""Reading package archives without unpacking or running them: wheels, npm tarballs, Debian packages."""
+"""What training reads of a package archive: its sources, and the licence that it declares."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from mosearch import registries
 from mosearch.errors import UsageError
 
 MAX_MEMBER_BYTES = 400_000
 """Longer source files are nearly always generated or bundled."""
 
-_AR_MAGIC = b"!<arch>\n"
-_AR_HEADER = 60
-
-
-def archive_version(file_name: str) -> str:
-    """The version that an archive's name carries: wheel, npm tarball, `.deb`, `.orig.tar.*`, `.dsc`."""
-    stem = re.sub(r"\.(whl|tgz|deb|dsc|(orig|debian)?\.?tar\.\w+)$", "", file_name)
-    if file_name.endswith(".whl"):
-        return stem.split("-")[1]
-    if "_" in stem:
-        return stem.split("_")[1].removesuffix(".debian").removesuffix(".orig").replace("%3a", ":")
-    match = re.search(r"-v?(\d[\w.+-]*)$", stem)
-    return match.group(1) if match else ""
-
-
-def is_archive(path: Path) -> bool:
-    """Whether `members` can read it and it holds a package's sources (not only their packaging)."""
-    return bool(re.search(r"\.(whl|tgz|deb)$|(?<!\.debian)\.tar\.(gz|xz|bz2)$", path.name))
-
 
 def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yield (path inside the archive, content) of the wanted regular files of at most 400 kB.
+    """Path inside the archive and content of the wanted regular files of at most 400 kB.
 
     A damaged archive ends early: half a package is still training data.
     """
-    try:
-        if path.suffix in (".whl", ".zip"):
-            yield from _zip_members(path, wanted)
-        elif path.suffix == ".deb":
-            yield from _tar_members(io.BytesIO(_deb_data(path)), wanted)
-        elif ".tar." in path.name or path.suffix == ".tgz":
-            with path.open("rb") as file:
-                yield from _tar_members(file, wanted)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError):
-        return
+    with suppress(UsageError):
+        yield from registries.members(path, wanted, MAX_MEMBER_BYTES)
 
 
 def licence(paths: list[Path]) -> str:
@@ -110,35 +81,3 @@ def _wheel_licence(metadata: str) -> str:
             return match.group(1).strip()
     match = re.search(r"^License: (\S[^\n]{0,80})$", head, re.MULTILINE)
     return match.group(1).strip() if match else ""
-
-
-def _zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if not info.is_dir() and info.file_size <= MAX_MEMBER_BYTES and wanted(info.filename):
-                yield info.filename, archive.read(info)
-
-
-def _tar_members(file: io.BufferedIOBase, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(fileobj=file, mode="r|*") as archive:
-        for info in archive:
-            if info.isfile() and info.size <= MAX_MEMBER_BYTES and wanted(info.name):
-                content = archive.extractfile(info)
-                if content is not None:
-                    yield info.name, content.read()
-
-
-def _deb_data(path: Path) -> bytes:
-    """The `data.tar.*` member of a `.deb`, which is an `ar` archive (deb(5))."""
-    data = path.read_bytes()
-    if not data.startswith(_AR_MAGIC):
-        raise UsageError(f"{path} is no Debian package; delete it and harvest again")
-    offset = len(_AR_MAGIC)
-    while offset + _AR_HEADER <= len(data):
-        name = data[offset : offset + 16].decode("ascii", "replace").strip(" /")
-        size = int(data[offset + 48 : offset + 58])
-        offset += _AR_HEADER
-        if name.startswith("data.tar"):
-            return data[offset : offset + size]
-        offset += size + size % 2
-    return b""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mosearch.errors import UsageError
+from mosearch import git
 
 
 def clone_of(repository: str, clones: Path) -> Path | None:
@@ -18,7 +17,8 @@ def clone_of(repository: str, clones: Path) -> Path | None:
 
 def paths(clone: Path) -> list[str]:
     """All paths of the newest commit.  Raises UsageError when the folder is no git repository."""
-    return _git(clone, "ls-tree", "-r", "-z", "--name-only", "HEAD").decode("utf-8", "replace").split("\0")
+    listing = git.output(clone, "ls-tree", "-r", "-z", "--name-only", "HEAD")
+    return listing.decode("utf-8", "replace").split("\0")
 
 
 def contents(clone: Path, wanted: Iterable[str], max_bytes: int) -> Iterator[tuple[str, str]]:
@@ -27,7 +27,9 @@ def contents(clone: Path, wanted: Iterable[str], max_bytes: int) -> Iterator[tup
     One git process reads all.  Raises UsageError when the folder is no git repository.
     """
     asked = [path for path in wanted if "\n" not in path]
-    answer = _git(clone, "cat-file", "--batch", asked="".join(f"HEAD:{path}\n" for path in asked).encode())
+    answer = git.output(
+        clone, "cat-file", "--batch", asked="".join(f"HEAD:{path}\n" for path in asked).encode()
+    )
     place = 0
     for path in asked:
         end = answer.index(b"\n", place)
@@ -38,11 +40,3 @@ def contents(clone: Path, wanted: Iterable[str], max_bytes: int) -> Iterator[tup
             if size <= max_bytes:
                 yield path, answer[place : place + size].decode("utf-8", "replace")
             place += size + 1
-
-
-def _git(clone: Path, *arguments: str, asked: bytes = b"") -> bytes:
-    command: Sequence[str] = ("git", "-c", "safe.directory=*", "-C", str(clone), *arguments)
-    result = subprocess.run(command, input=asked, capture_output=True, check=False)
-    if result.returncode:
-        raise UsageError(f"{clone} cannot be read as a git repository: {result.stderr.decode()[:200]}")
-    return result.stdout

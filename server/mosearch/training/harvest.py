@@ -1,9 +1,7 @@
 """Downloading packages through their own package managers: the raw material of training.
 
-Only the ordinary clients are called (`pip`, `npm`, `apt-get`), one at a time, so that the machine's own
-configuration decides where packages come from and how politely they are asked for.  A package
-that is on disk is never asked for again, and one that failed is not asked for twice, so the command
-can be stopped and repeated.  No package is installed and nothing of it is executed.
+Clients are called one at a time.  A package that is on disk is never asked for again, and one that failed
+is not asked for twice, so the command can be stopped and repeated.
 """
 
 from __future__ import annotations
@@ -12,16 +10,13 @@ import fnmatch
 import hashlib
 import json
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mosearch.errors import UsageError
-from mosearch.training.archives import archive_version, is_archive
-
-TIMEOUT_SECONDS = 300
+from mosearch.registries import CLIENTS, archive_version, fetch, is_archive, known_to_apt
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +52,9 @@ def read_sources(table: dict[str, Any]) -> tuple[list[Source], tuple[str, ...]]:
         names = tuple(dict.fromkeys(fields.pop("names", "").split()))
         label = fields.pop("label", fields["manager"])
         sources.append(Source(label=label, names=names, **fields))
-    unknown = {source.manager for source in sources} - set(_COMMANDS)
+    unknown = {source.manager for source in sources} - set(CLIENTS)
     if unknown:
-        raise UsageError(f"unknown package manager {sorted(unknown)}; known are {sorted(_COMMANDS)}")
+        raise UsageError(f"unknown package manager {sorted(unknown)}; known are {sorted(CLIENTS)}")
     return sources, tuple(table.get("exclude", ()))
 
 
@@ -116,35 +111,12 @@ def _wanted(source: Source, exclude: tuple[str, ...]) -> list[str]:
 
 def _apt_names(source: Source) -> list[str]:
     """Packages known to apt that match the pattern and the size bounds, in drawn order."""
-    listing = _run(["apt-cache", "dumpavail"], Path.cwd()).stdout
     pattern = re.compile(source.pattern)
-    sizes: dict[str, int] = {}
-    for stanza in listing.split("\n\n"):
-        fields = dict(
-            line.split(": ", 1) for line in stanza.splitlines() if re.match(r"(Package|Size): ", line)
-        )
-        if pattern.search(fields.get("Package", "")):
-            sizes[fields["Package"]] = int(fields.get("Size", 0)) // 1024
-    return drawn_order(name for name, size in sizes.items() if source.min_kb <= size <= source.max_kb)
-
-
-def _pip(name: str) -> list[str]:
-    return ["pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", ".", name]
-
-
-def _npm(name: str) -> list[str]:
-    return ["npm", "pack", "--silent", "--ignore-scripts", name]
-
-
-def _deb(name: str) -> list[str]:
-    return ["apt-get", "download", "-q", name]
-
-
-def _deb_source(name: str) -> list[str]:
-    return ["apt-get", "source", "-q", "--download-only", name]
-
-
-_COMMANDS = {"pip": _pip, "npm": _npm, "deb": _deb, "deb-source": _deb_source}
+    return drawn_order(
+        name
+        for name, size in known_to_apt()
+        if source.min_kb <= size <= source.max_kb and pattern.search(name)
+    )
 
 
 def _fetch(manager: str, name: str, folder: Path) -> Package:
@@ -154,27 +126,16 @@ def _fetch(manager: str, name: str, folder: Path) -> Package:
     """
     target = folder / manager / re.sub(r"[^\w.@+-]", "_", name)
     target.mkdir(parents=True, exist_ok=True)
+    trouble = ""
     try:
-        result = _run(_COMMANDS[manager](name), target)
-    except (subprocess.TimeoutExpired, FileNotFoundError) as error:
-        return Package(manager, name, "", (), (), type(error).__name__)
+        fetch(manager, name, target)
+    except UsageError as error:
+        trouble = str(error)
     files = sorted(path for path in target.iterdir() if path.is_file())
     if not any(is_archive(path) for path in files):
-        return Package(manager, name, "", (), (), f"the client ended with {result.returncode}")
+        return Package(manager, name, "", (), (), trouble or "it holds no archive of sources")
     hashes = tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
     names = tuple(path.relative_to(folder).as_posix() for path in files)
     return Package(
         manager, name, archive_version(next(path.name for path in files if is_archive(path))), names, hashes
-    )
-
-
-def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-        errors="replace",
     )
