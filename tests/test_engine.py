@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from mosearch import encoder, ranking, workspace
+from mosearch import encoder, home, ranking, workspace
 from mosearch.connection import Connection
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError, EncoderError, HostError, QueryError, RootError, SettingsError
+from mosearch.exits import exits_in_use
 from mosearch.resident.requests import result_json
 from mosearch.settings import load_settings
 from mosearch.status import Status
@@ -439,6 +440,25 @@ def test_a_status_that_an_update_overtakes_is_not_told_as_one_at_rest(
     assert engine.status().last_sync is not None
 
 
+def test_what_is_saved_while_files_are_read_is_not_said_to_be_in_step(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    saved: list[float] = []
+
+    def save(stage: str, _done: int, _total: int) -> None:
+        if stage == "parse" and not saved:
+            saved.append(time.time())
+            (root / "late.py").write_text("def late(x):\n    return x\n")
+
+    engine.update(save)
+    last_sync = engine.status().last_sync
+    assert last_sync is not None
+    assert last_sync <= saved[0]
+    engine.update()
+    assert (engine.status().last_sync or 0) > saved[0]
+
+
 def _wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
@@ -578,6 +598,22 @@ def test_an_exit_that_the_model_lacks_is_an_error(root: Path, use_tiny_model: Pa
         Engine(root, load_settings(root, {"index_exit": 5}))
 
 
+@pytest.mark.parametrize("wrong", [{"first_exit": 2, "index_exit": 1}, {"index_exit": 2, "rerank_exit": 1}])
+def test_exits_come_in_order_and_what_is_not_given_yields(
+    root: Path, use_tiny_model: Path, wrong: dict[str, int]
+) -> None:
+    with pytest.raises(SettingsError, match="deep"):
+        Engine(root, load_settings(root, wrong))
+    for exit in (0, 1, 2):
+        exits = exits_in_use(load_settings(root, {"index_exit": exit}))
+        assert (exits.first, exits.index, exits.rerank) == (0, exit, 2)
+    shallow = replace(exits.model, first_exit=1, rerank_exit=1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(encoder, "model_info", lambda _: shallow)
+        found = [exits_in_use(load_settings(root, {"index_exit": exit})) for exit in (0, 2)]
+    assert [(each.first, each.index, each.rerank) for each in found] == [(0, 0, 1), (1, 2, 2)]
+
+
 def test_a_damaged_index_is_set_aside_and_built_again(
     root: Path, open_engine: Callable[[Path], Engine]
 ) -> None:
@@ -623,14 +659,20 @@ def test_the_index_of_another_version_is_left_alone_until_it_is_old(
 ) -> None:
     engine = open_engine(root)
     engine.update()
-    recent, old = engine.index_dir.parent / "chunks0-terms0", engine.index_dir.parent / "chunks0-terms1"
+    recent, old, in_use = (engine.index_dir.parent / f"chunks0-terms{number}" for number in range(3))
     for folder in (recent, old):
         folder.mkdir()
         (folder / "data").write_text("x")
-    os.utime(old, (0, 0))
+    home.open_store(in_use, home.vectors_dir(root)).close()
+    for folder in (old, in_use):
+        os.utime(folder, (0, 0))
+    home.open_store(in_use, home.vectors_dir(root)).close()
+    os.utime(engine.index_dir, (0, 0))
     engine.maintain()
     assert recent.exists()
     assert not old.exists()
+    assert in_use.exists()
+    assert time.time() - engine.index_dir.stat().st_mtime < 3600
     assert engine.index_dir.exists()
 
 

@@ -441,6 +441,16 @@ def test_optimizing_apart_is_seen_here_and_fails_loudly(folder: Path) -> None:
         assert store.start_optimizing().wait() == StoreError.exit_code
 
 
+def test_nothing_of_the_folder_that_one_works_in_is_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "filelock.py").write_text("raise SystemExit(77)\n")
+    with open_store(folder) as store:
+        put(store, "a.py", ["one"])
+        monkeypatch.chdir(tmp_path)
+        assert store.start_optimizing().wait() == 0
+
+
 # Damage
 
 

@@ -33,18 +33,21 @@ def exits_in_use(settings: Settings) -> Exits:
         model = encoder.model_info(settings.model)
     except ModelError as error:
         return Exits(ModelInfo(settings.model or "none", "none", 0, (), 0, 0, 0), 0, 0, 0, str(error))
-    found = Exits(
-        model,
-        _exit(model, settings.first_exit, model.first_exit, "first_exit"),
-        _exit(model, settings.index_exit, model.index_exit, "index_exit"),
-        _exit(model, settings.rerank_exit, model.rerank_exit, "rerank_exit"),
-    )
-    if found.first > found.index:
+    index = _exit(model, settings.index_exit, model.index_exit, "index_exit")
+    # Where one of these is not given, it yields to an `index_exit` that is.
+    first = _exit(model, settings.first_exit, min(model.first_exit, index), "first_exit")
+    rerank = _exit(model, settings.rerank_exit, max(model.rerank_exit, index), "rerank_exit")
+    if first > index:
         raise SettingsError(
-            f"`first_exit` is {found.first}, deeper than `index_exit`, {found.index}. "
+            f"`first_exit` is {first}, deeper than `index_exit`, {index}. "
             "It comes first because it is cheaper: give one that is not deeper."
         )
-    return found
+    if rerank < index:
+        raise SettingsError(
+            f"`rerank_exit` is {rerank}, less deep than `index_exit`, {index}. "
+            "It comes last because it is better: give one that is at least as deep."
+        )
+    return Exits(model, first, index, rerank)
 
 
 def _exit(model: ModelInfo, wanted: int | None, default: int, name: str) -> int:

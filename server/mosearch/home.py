@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from contextlib import suppress
@@ -16,8 +17,8 @@ from mosearch.types import ModelInfo
 
 # Chunks, terms and rows of another version are never mixed with ours: they lie in a folder beside.
 _CONTENT_VERSION = f"chunks{parsing.CHUNKING_VERSION}-terms{ranking.TERMS_VERSION}-rows{store.ROWS_VERSION}"
-# Another version of MoSEarch that was used this recently may still be in use.
-_OUTDATED_S = 86_400.0
+# An index that was used this recently, for another model or by another version, may still be in use.
+_OUTDATED_S = 30 * 86_400.0
 
 
 def index_dir(root: Path, model: ModelInfo) -> Path:
@@ -36,14 +37,22 @@ def vectors_dir(root: Path) -> Path:
 def open_store(index_dir: Path, vectors_dir: Path) -> Store:
     """What does not read back is moved aside and built anew.  Raises `StoreError`."""
     try:
-        return Store.open(index_dir, vectors_dir)
+        opened = Store.open(index_dir, vectors_dir)
     except StoreDamagedError:
         Store.quarantine(index_dir, vectors_dir)
-        return Store.open(index_dir, vectors_dir)
+        opened = Store.open(index_dir, vectors_dir)
+    note_use(index_dir)
+    return opened
+
+
+def note_use(index_dir: Path) -> None:
+    """Keep an index from being taken for outdated: its folder's own time says when it was last used."""
+    with suppress(OSError):  # a read-only index is used all the same
+        os.utime(index_dir)
 
 
 def drop_outdated(index_dir: Path) -> None:
-    """Delete what other versions of MoSEarch left beside it, unless one may still be in use."""
+    """Delete what other models and versions of MoSEarch left beside it and nobody has used for a month."""
     with suppress(OSError):  # others may be at it, and the next time is as good
         for folder in index_dir.parent.iterdir():
             if folder != index_dir and time.time() - folder.stat().st_mtime > _OUTDATED_S:

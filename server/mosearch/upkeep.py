@@ -104,6 +104,7 @@ class Upkeep(Opened):
                 self._maintaining.release()
 
     def _maintain(self, cancel: Cancel | None) -> None:
+        home.note_use(self.index_dir)
         home.drop_outdated(self.index_dir)
         self.store.note_model(self.model.fingerprint)
         if not self.store.maintenance_due():
@@ -183,13 +184,14 @@ class Upkeep(Opened):
         progress("scan", 0, 0)
         self._follow_others()
         with self.store.writer_lock(timeout=lock_timeout):
+            looked = time.time()  # what is saved from now on may be missed
             found = indexer.survey(self.root, self.store, limit, rules)
             if apart is None or found.news < _VERY_MANY_FILES:
                 told = self.model.reads_language
                 done = indexer.reconcile(
                     self.root, self.store, found, limit, progress, cancel, digest_language=told
                 )
-                self.store.note_sync()
+                self.store.note_sync(looked)
                 self._is_compared = True
                 return done
         apart(progress, cancel)  # needs the lock, and may leave something to do

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from mosearch.errors import StoreDamagedError, StoreLockedError
 from mosearch.globs import matching
+from mosearch.ipc.spawn import detached
 from mosearch.store._failures import ATTEMPTS, retried, translated
 from mosearch.store._folders import folder_bytes, generation, make_private, tables_folder
 from mosearch.store._locks import TIMEOUT, ProcessLock
@@ -261,13 +263,15 @@ class Store(SharedVectors):
 
     # Care
 
-    def note_sync(self) -> None:
-        """Says that the index equals the files on disk now, changed or not."""
+    def note_sync(self, when: float) -> None:
+        """Says that the index equals the files as they were on disk then, in seconds since the epoch."""
         with translated("write to the index", self.index_dir):
-            (tables_folder(self.index_dir) / _SYNCED).touch()
+            note = tables_folder(self.index_dir) / _SYNCED
+            note.touch()
+            os.utime(note, (when, when))
 
     def last_sync(self) -> float | None:
-        """When `note_sync` was last called, by any process, in seconds since the epoch."""
+        """What `note_sync` was last told, by any process, in seconds since the epoch."""
         return self._time_of(_SYNCED)
 
     def stats(self) -> StoreStats:
@@ -336,14 +340,15 @@ class Store(SharedVectors):
         caller must not hold the writer lock, which the other process needs.  Ending it early loses
         nothing.
         """
-        command = [sys.executable, "-m", "mosearch.store", str(self.index_dir), str(self.vectors_dir)]
+        folders = self.index_dir.resolve(), self.vectors_dir.resolve()
         # Nothing is inherited: a language server's standard streams carry its protocol.
         return subprocess.Popen(
-            [*command, str(ann_rows)],
+            [sys.executable, "-m", "mosearch.store", *map(str, folders), str(ann_rows)],
+            cwd=folders[0],  # `-m` makes it importable: nobody else can write to it
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            **detached(),
         )
 
     quarantine = staticmethod(quarantine)
