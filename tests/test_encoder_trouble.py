@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from mosearch.encoder import connect, model_info
+from mosearch.connection import Connection
+from mosearch.encoder import EncoderClient, connect, model_info
 from mosearch.encoder.address import address_file
 from mosearch.engine import Engine
+from mosearch.errors import HostError
 from mosearch.ipc import read_address
 from mosearch.settings import load_settings
 from mosearch.types import Filters, Priority
@@ -95,3 +98,27 @@ def test_a_host_that_holds_more_than_its_limit_says_so(tiny_model: Path) -> None
         client.encode([LONG + str(n) for n in range(600)], priority=Priority.INDEX)
         status = client.status()
         assert status.memory_mb <= 290 or "`memory_mb` allows 290" in status.trouble, (held, status)
+
+
+def test_trouble_is_over_as_soon_as_the_host_answers_again(
+    root: Path, use_tiny_model: Path, kill_hosts: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: EncoderClient) -> None:
+        raise HostError("no memory to start an encoder")
+
+    connection = Connection(load_settings(root), 0)
+    try:
+        encode = partial(connection.encode, ["a text"], "query", (1,), priority=Priority.INDEX)
+        for answers_again in (encode, partial(connection.exits_at_hand, 0, (0, 1), 0.3)):
+            encode()
+            kill_hosts()
+            with monkeypatch.context() as patched:
+                patched.setattr(EncoderClient, "reconnect", refused)
+                connection.exits_at_hand(0, (0, 1), None)
+            assert "no memory" in connection.trouble
+            if answers_again is not encode:
+                connection.client().encode(["a text"], "query", (1,), priority=Priority.INDEX)
+            answers_again()
+            assert connection.trouble == ""
+    finally:
+        connection.close()

@@ -67,6 +67,7 @@ class Connection:
             found |= self.client().encode(
                 texts, kind, deeper, priority=priority, languages=languages, cancel=cancel
             )
+            self.trouble = ""
         return found
 
     def needs_host(self, exit: int) -> bool:
@@ -187,6 +188,8 @@ class Connection:
             connecting.join(max(patience_seconds, _RECONNECT_S if client is not None else 0.0))
             if connecting.is_alive() or self.trouble:
                 return None
+        else:
+            self.trouble = ""
         return self._client
 
     def _client_if_any(self) -> EncoderClient | None:
