@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,14 @@ from mosearch.connection import Connection
 from mosearch.engine import Engine
 from mosearch.errors import CancelledError, StoreError
 from mosearch.idle import reason_to_wait
+from mosearch.lsp.folder import Folder
+from mosearch.pace import Pace
 from mosearch.progress import STAGES, Meter
 from mosearch.ranking import Candidate
 from mosearch.settings import load_settings
 from mosearch.store import Coverage
 from mosearch.types import Chunk, Depth, StoredChunk, SymbolKind, TextKind
+from silent import Silent
 
 FUNCTIONS = 90
 """More than go to the index exit at once."""
@@ -80,6 +83,57 @@ def test_going_on_reaches_every_depth_and_status_agrees_all_the_way(engine: Engi
     result = engine.search("step_7", 5)
     assert (result.exit, result.pending) == (2, 0)
     assert {hit.exit for hit in result.hits} == {2}
+
+
+def test_what_is_cancelled_waits_for_the_next_change(large: Path) -> None:
+    folder = Folder(large.resolve(), [("test", {"deepen_load": 100_000})], _CancelsOnce(), watch=False)
+    folder.start()
+    try:
+        _until(lambda: folder.state.name == "cancelled")
+        before = _vectors(folder.engine())
+        assert before.get(1, 0) < FUNCTIONS
+        time.sleep(2)
+        assert _vectors(folder.engine()) == before
+        assert folder.state.name == "cancelled"
+        folder.request_update()
+        _until(lambda: _vectors(folder.engine()) == {0: FUNCTIONS, 1: FUNCTIONS, 2: FUNCTIONS})
+    finally:
+        folder.stop(timeout=30)
+
+
+def test_deepening_goes_on_with_the_engine_of_other_settings(
+    large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "reason_to_wait", lambda _, load: "load" if load < 100 else "")
+    folder = Folder(large.resolve(), [("test", {"deepen_load": 50})], Silent(), watch=False)
+    folder.start()
+    try:
+        _until(lambda: folder.state.name == "ready" and folder.engine().activity.stage == "paused")
+        first = folder.engine()
+        folder.configure([("test", {"deepen_load": 150, "threads": 1})])
+        _until(lambda: _vectors(folder.engine()).get(2) == FUNCTIONS)
+        assert folder.engine() is not first
+    finally:
+        folder.stop(timeout=30)
+
+
+class _CancelsOnce(Silent):
+    """An editor whose user stops the first run once the cheapest exit is at work."""
+
+    def __init__(self) -> None:
+        self._is_done = False
+
+    def report(self, folder: Folder, stage: str, done: int, total: int) -> None:  # noqa: ARG002
+        if stage in ("first", "embed") and not self._is_done:
+            self._is_done = True
+            folder.cancel()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_each_hit_says_its_own_exit_while_depth_is_partial(engine: Engine) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +18,15 @@ import psutil
 import pytest
 
 from mosearch import ipc
+from mosearch.engine import Engine
 from mosearch.errors import QueryError
 from mosearch.lsp.folder import Folder
 from mosearch.resident import Request, ask, start
 from mosearch.resident.client import address_file
 from mosearch.resident.lines import MAX_ANSWER_BYTES, Lines
-from mosearch.resident.server import claim
+from mosearch.resident.server import claim, take_over
 from mosearch.settings import load_settings
-from mosearch.types import IndexReport
+from silent import Silent
 
 _WAIT_S = 60.0
 
@@ -171,7 +174,7 @@ def test_it_leaves_when_nobody_asks(resident: Path, root: Path, monkeypatch: pyt
 
 
 def test_an_editor_answers_commands_and_its_unsaved_buffers_count(served: Path, resident: Path) -> None:
-    folder = Folder(served.resolve(), [], _Silent(), watch=False)
+    folder = Folder(served.resolve(), [], Silent(), watch=False)
     folder.start()
     folder.buffers.put("unsaved.py", _Unsaved("def quaternion_product(a, b):\n    return a * b\n"))
     try:
@@ -185,23 +188,22 @@ def test_an_editor_answers_commands_and_its_unsaved_buffers_count(served: Path, 
     _until(lambda: ask(served.resolve(), load_settings(served), Request(query="x"), _quiet) is None)
 
 
+def test_who_no_longer_answers_lets_go_of_the_index(resident: Path, root: Path) -> None:
+    engine = Engine(root, load_settings(root))
+    door = take_over(engine)
+    assert door is not None
+    assert ask(root.resolve(), load_settings(root), Request(query="x"), _quiet) is not None
+    time.sleep(0.2)  # its thread waits for the next one
+    door.close()
+    engine.close()
+    held = weakref.ref(engine)
+    del engine, door
+    _until(lambda: gc.collect() >= 0 and held() is None)
+
+
 @dataclass
 class _Unsaved:
     source: str
-
-
-class _Silent:
-    """An editor that shows nothing."""
-
-    def changed(self, folder: Folder) -> None: ...
-
-    def begin(self, folder: Folder) -> None: ...
-
-    def report(self, folder: Folder, stage: str, done: int, total: int) -> None: ...
-
-    def end(self, folder: Folder, report: IndexReport | None) -> None: ...
-
-    def complain(self, folder: Folder, message: str) -> None: ...
 
 
 def _finds(root: Path, query: str, path: str) -> bool:

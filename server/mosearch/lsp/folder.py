@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mosearch import bulk, memory
 from mosearch.errors import CancelledError, MosearchError, SettingsError, StoreLockedError
+from mosearch.lsp.beside import Beside
 from mosearch.lsp.buffers import Buffers
 from mosearch.lsp.configuration import Values
-from mosearch.progress import Either, Meter
+from mosearch.progress import Either, Meter, When
 from mosearch.settings import Settings, load_settings
 from mosearch.types import Depth, IndexReport
 
@@ -123,8 +124,8 @@ class Folder:
         self.buffers = Buffers(root.name, self._engine_when_open)
         self._watch = watch
         self._thread = threading.Thread(target=self._run, name=f"mosearch-{root.name}", daemon=True)
-        self._beside: dict[str, threading.Thread] = {}
-        """What goes on beside the updates, which do not wait for it."""
+        self._maintenance = Beside(f"maintenance of the index of {root}", self._stopping)
+        self._deepening = Beside(f"deepening of the index of {root}", self._stopping)
         self._is_settled = False
         self._resident: Resident | None = None
         """Commands that ask about the same folder are answered here."""
@@ -152,7 +153,7 @@ class Folder:
         self._wanted.set()
 
     def cancel(self) -> None:
-        """End the run of indexing that goes on; the next change begins another."""
+        """End the run of indexing, or the deepening, that goes on; the next change begins another."""
         self._cancelled.set()
 
     @property
@@ -315,26 +316,14 @@ class Folder:
 
     def _go_on(self, engine: Engine) -> None:
         """Deepen and merge; what fails is tried again after the next update."""
-        self._run_beside("maintenance", lambda: engine.maintain(self._stopping))
-        self._run_beside("deepening", lambda: self._deepen(engine))
+        self._maintenance.want(lambda: engine.maintain(self._stopping))
+        if not self._cancelled.is_set():
+            self._deepening.want(lambda: self._deepen(engine))
 
     def _deepen(self, engine: Engine) -> None:
-        engine.go_on(cancel=self._stopping)
+        is_replaced = When(lambda: self._engine is not engine)
+        engine.go_on(cancel=Either(self._stopping, self._cancelled, is_replaced))
         engine.maintain(self._stopping)
-
-    def _run_beside(self, name: str, work: Callable[[], object]) -> None:
-        def run() -> None:
-            try:
-                work()
-            except CancelledError:
-                pass
-            except Exception as error:
-                _log.warning("%s", _named(error, f"{name} of the index of {self.root} failed"))
-
-        running = self._beside.get(name)
-        if running is None or not running.is_alive():
-            self._beside[name] = threading.Thread(target=run, name=f"mosearch-{name}", daemon=True)
-            self._beside[name].start()
 
     def _progress(self, stage: str, done: int, total: int) -> None:
         share = self._meter.update(stage, done, total)
@@ -353,8 +342,8 @@ class Folder:
     def _close(self) -> None:
         self._stopping.set()
         self._have_tried()
-        for thread in self._beside.values():
-            thread.join()
+        self._maintenance.join()
+        self._deepening.join()
         self._replace(None)
 
 

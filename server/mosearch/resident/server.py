@@ -123,6 +123,8 @@ class Resident:
         if ipc.read_address(self._file) == self._address:
             self._file.unlink(missing_ok=True)
             ipc.remove_socket(self._address)
+        with suppress(OSError):  # else a thread that waits in `accept` goes on, and holds the engine
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._right.release()
 
