@@ -321,6 +321,37 @@ def test_similar_reads_the_text_an_editor_shows(root: Path, open_engine: Callabl
     ]
 
 
+def test_selected_code_is_read_as_the_index_reads_it(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    header = "class Ring {\npublic:\n    int take(int count);\n};\n"
+    (root / "ring.h").write_text(header, "utf-16")
+    engine = open_engine(root)
+    engine.update()
+    selected = engine.place("ring.h", 0, 3)
+    assert selected.chunk.text == header.rstrip("\n")
+    assert selected.chunk.language == engine.place("ring.h", 0).chunk.language == "cpp"
+    assert engine.place("ring.h", 0, 3, text=header).chunk.language == "cpp"
+    (root / "picture.h").write_bytes(bytes(range(9)) * 40)
+    with pytest.raises(QueryError, match=r"picture\.h is no text"):
+        engine.place("picture.h", 0, 3)
+
+
+def test_what_is_no_glob_is_an_error_and_harms_nothing(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    before = engine.update()
+    folders = {path.name for path in engine.index_dir.iterdir()}
+    for glob in ("!", "\\", "[z-a].py"):
+        with pytest.raises(QueryError, match="no path glob"):
+            engine.search("retry", 9, Filters(path_globs=(glob,)))
+        with pytest.raises(QueryError, match="no path glob"):
+            engine.similar(engine.place("src/store.go", 7), True, 9, Filters(path_globs=(glob,)))
+    assert {path.name for path in engine.index_dir.iterdir()} == folders, "nothing is set aside"
+    assert engine.status().chunks == before.chunks
+
+
 def test_similar_code_is_named_where_the_editor_shows_it(
     root: Path, open_engine: Callable[[Path], Engine]
 ) -> None:

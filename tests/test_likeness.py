@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,6 +84,15 @@ def test_the_same_text_is_certain_and_other_code_is_not_similar(exit: int) -> No
     assert ranked[0].score == 1
     assert SIMILAR <= ranked[1].score < 1
     assert ranked[2].score < 0.2
+
+
+def test_code_of_unknown_language_is_not_foreign() -> None:
+    asked, near = _stored(CODE).chunk, Candidate(_stored(OTHER), 0.7, 0)
+    scores = {
+        language: by_likeness(replace(asked, language=language), [near], WEIGHTS)[0].score
+        for language in ("", "python", "go")
+    }
+    assert scores[""] == scores["python"] < scores["go"]
 
 
 def test_a_higher_cosine_never_makes_less_likely() -> None:

@@ -10,6 +10,7 @@ from mosearch.parsing import chunk_at, language_of, parse_file
 from mosearch.store import Store
 from mosearch.text import digest
 from mosearch.types import Chunk, ParsedFile, StoredChunk, SymbolKind
+from mosearch.workspace import decode
 
 
 def in_index(root: Path, store: Store, path: str, line: int) -> StoredChunk:
@@ -45,11 +46,11 @@ def lines(
 
     Raises `QueryError` if they are blank or cannot be read.
     """
-    content = text if text is not None else _read(root / path)
-    code = "\n".join(content.split("\n")[start_line : end_line + 1])
+    content = text.encode("utf-8", "surrogatepass") if text is not None else _read(root / path)
+    code = "\n".join(content.decode("utf-8", "replace").split("\n")[start_line : end_line + 1])
     if not code.strip():
         raise QueryError(f"Lines {start_line + 1} to {end_line + 1} of {path} hold no code.")
-    chunk = code_chunk(code, language_of(path), start_line, digest_language=digest_language)
+    chunk = code_chunk(code, language_of(path, content), start_line, digest_language=digest_language)
     return StoredChunk(path, 0, chunk)
 
 
@@ -102,11 +103,15 @@ def overlap(one: StoredChunk, other: StoredChunk) -> bool:
     return one.chunk.start_line <= other.chunk.end_line and other.chunk.start_line <= one.chunk.end_line
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> bytes:
+    """The file's text as UTF-8, read as the index does."""
     try:
-        return path.read_text("utf-8", "replace")
+        content = decode(path.read_bytes())
     except OSError as error:
         raise QueryError(f"Cannot read {path}: {error.strerror}.") from error
+    if content is None:
+        raise QueryError(f"{path} is no text, so there is no code in it to compare.")
+    return content
 
 
 def _name(stored: StoredChunk) -> tuple[str, str]:

@@ -84,17 +84,24 @@ class Question:
         """Those at which it wants vectors of what is asked."""
         return tuple(sorted({*self.plan.exits, self.rerank_exit} if self.rerank else set(self.plan.exits)))
 
-    def encode(self, text: str, kind: TextKind, exits: tuple[int, ...]) -> tuple[Vectors, str]:
-        """One text at some exits, or at what is at hand instead; if the host fails, without it, and why."""
+    def encode(
+        self, text: str, kind: TextKind, exits: tuple[int, ...], language: str = ""
+    ) -> tuple[Vectors, str]:
+        """One text at some exits, or at what is at hand instead; if the host fails, without it, and why.
+
+        `language` as for stored chunks, where it is known.
+        """
         usable = (self.at_hand & {*exits}) or self.at_hand
         if not exits or not usable:
             return {}, ""
         try:
-            encoded = self.encoder.encode([text], kind, usable, priority=Priority.QUERY, cancel=self.cancel)
+            encoded = self.encoder.encode(
+                [text], kind, usable, priority=Priority.QUERY, languages=[language], cancel=self.cancel
+            )
         except CancelledError:
             raise
         except EncoderError as error:
-            encoded = self._without_host(text, kind)
+            encoded = self._without_host(text, kind, language)
             return {exit: found[0] for exit, found in encoded.items()}, without_host(encoded, str(error))
         return {exit: found[0] for exit, found in encoded.items()}, ""
 
@@ -170,9 +177,9 @@ class Question:
         """Whether the candidates already come from the exit that would re-rank them."""
         return self.plan.within(vectors).exits == (self.rerank_exit,)
 
-    def _without_host(self, text: str, kind: TextKind) -> dict[int, NDArray[np.float16]]:
+    def _without_host(self, text: str, kind: TextKind, language: str) -> dict[int, NDArray[np.float16]]:
         self.at_hand = frozenset(exit for exit in self.at_hand if not self.encoder.needs_host(exit))
-        return self.encoder.encode([text], kind, self.at_hand, priority=Priority.QUERY)
+        return self.encoder.encode([text], kind, self.at_hand, priority=Priority.QUERY, languages=[language])
 
     def _compute(self, chunks: Sequence[Chunk], askers: int) -> dict[str, NDArray[np.float16]]:
         """Embed at the re-ranking exit until the time budget is spent, best candidates first; keep them."""

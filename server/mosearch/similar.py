@@ -76,7 +76,7 @@ def _vectors(question: Question, chunk: Chunk) -> tuple[Vectors, str]:
     }
     vectors = {exit: known[chunk.digest] for exit, known in stored.items() if known}
     missing = tuple(exit for exit in question.exits if exit not in vectors)
-    encoded, warning = question.encode(chunk.encoder_text, "code", missing)
+    encoded, warning = question.encode(chunk.encoder_text, "code", missing, chunk.language)
     return {**vectors, **encoded}, warning
 
 

@@ -191,7 +191,8 @@ def by_likeness(
 ) -> list[Candidate]:
     """Candidates whose scores are cosine similarities to `chunk`, scored by probability, best first.
 
-    The same text is similar for certain.  All exits of the candidates must have weights.
+    The same text is similar for certain; of unknown language counts as the candidate's own.  All exits of the
+    candidates must have weights.
     """
     own = signs(chunk.text)
     scored = []
@@ -200,6 +201,7 @@ def by_likeness(
         if other.digest == chunk.digest:
             scored.append(candidate.rescored(1.0))
         elif candidate.exit is not None:
-            shared = compared(own, signs(other.text), foreign=other.language != chunk.language)
+            foreign = bool(chunk.language) and other.language != chunk.language
+            shared = compared(own, signs(other.text), foreign=foreign)
             scored.append(candidate.rescored(weights[candidate.exit].probability(candidate.score, shared)))
     return sorted(scored, key=lambda candidate: -candidate.score)
