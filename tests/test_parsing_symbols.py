@@ -193,6 +193,14 @@ def test_nothing_gives_no_chunks(source: bytes, language: str) -> None:
     assert parse(source, language).chunks == ()
 
 
+@pytest.mark.parametrize("heading", ["# {}\n", "{}\n---\n", "{}\n===\n"])
+def test_a_title_is_no_longer_than_a_name(heading: str) -> None:
+    title = "![](data:image/png;base64," + "A" * 200_000 + ")"
+    chunks = parse(f"{heading.format(title)}\n## Below\n\nText.\n".encode(), "markdown").chunks
+    assert {chunk.symbol for chunk in chunks} == {title[:120], "Below"}
+    assert all(len(chunk.container) + len(chunk.context) < 500 for chunk in chunks)
+
+
 def test_a_byte_order_mark_is_in_no_text() -> None:
     (chunk,) = parse(b"\xef\xbb\xbfdef f():\r\n    return 1\r\n", "python").chunks
     assert (chunk.symbol, chunk.start_byte, chunk.end_line) == ("f", 3, 1)

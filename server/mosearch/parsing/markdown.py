@@ -53,11 +53,16 @@ def _headings(source: bytes) -> list[tuple[int, int, str]]:
             fence = mark[1]
             line = b""
         elif heading := _HEADING.match(line):
-            found.append((match.start(), len(heading[1]), names.decode(heading[2] or b"").strip()))
+            found.append((match.start(), len(heading[1]), _title(heading[2] or b"")))
         elif (under := _UNDERLINE.match(line)) and not _NO_PARAGRAPH.match(previous):
-            found.append((previous_start, 1 if under[1][:1] == b"=" else 2, names.decode(previous).strip()))
+            found.append((previous_start, 1 if under[1][:1] == b"=" else 2, _title(previous)))
         previous, previous_start = line, match.start()
     return found
+
+
+def _title(line: bytes) -> str:
+    """A whole paragraph on one line, or an image within it, may stand above an underline."""
+    return names.decode(line).strip()[: names.NAME_CHARS]
 
 
 def _front_matter_end(source: bytes) -> int:
