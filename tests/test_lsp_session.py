@@ -207,6 +207,27 @@ async def test_a_folder_is_called_what_the_client_calls_it(
     assert any(hit.location.uri.startswith(link.as_uri()) for hit in answer.hits)
 
 
+async def test_a_folder_within_another_gives_each_place_once(client: LanguageClient, root: Path) -> None:
+    _add_folder(client, root / "src")
+    await _ready(client, folders=2)
+    query = "retry while the server is busy"
+    places = [_place(hit) for hit in (await _ask(client, "mosearch/search", {"query": query})).hits]
+    assert len(set(places)) == len(places)
+    symbols = await client.workspace_symbol_async(lsp.WorkspaceSymbolParams(query=query))
+    found = [(symbol.location.uri, symbol.name, str(symbol.location)) for symbol in symbols or ()]
+    assert len(set(found)) == len(found) > 0
+    document = {"uri": (root / "src/store.go").as_uri()}
+    request = {"textDocument": document, "position": {"line": 7, "character": 0}, "everything": True}
+    answer = await _ask(client, "mosearch/similar", request)
+    places = [_place(hit) for hit in answer.hits]
+    assert places
+    assert (answer.origin.uri, answer.origin.range.start.line) not in places, "not even by the outer folder"
+
+
+def _place(hit: Any) -> tuple[str, int]:
+    return hit.location.uri, hit.location.range.start.line
+
+
 async def test_a_folder_that_cannot_be_opened_does_not_silence_the_others(
     client: LanguageClient, tmp_path: Path
 ) -> None:

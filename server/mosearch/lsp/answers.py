@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ def search(asker: Asker, params: object) -> dict[str, Any]:
     engines, troubles = _engines(asker.folders)
     request = wire.read_search(params, _defaults(engines))
 
-    def ask(engine: Engine, early: Early | None) -> SearchResult:
+    def ask(_root: Path, engine: Engine, early: Early | None) -> SearchResult:
         return engine.search(
             request.query,
             request.limit,
@@ -85,10 +85,11 @@ def similar(asker: Asker, params: object) -> dict[str, Any]:
         first, last = newlines_before(lines, first), newlines_before(lines, last)
     place = home.place(relative, first, last if request.is_range else None, text)
 
-    def ask(engine: Engine, early: Early | None) -> SearchResult:
+    def ask(root: Path, engine: Engine, early: Early | None) -> SearchResult:
+        here = path.is_relative_to(root)  # also where one folder holds another
         return engine.similar(
-            place,
-            engine is home,
+            replace(place, path=path.relative_to(root).as_posix()) if here else place,
+            here,
             request.limit,
             request.filters,
             rerank=request.rerank,
@@ -113,7 +114,8 @@ def symbols(asker: Asker, params: Mapping[str, str]) -> list[lsp.WorkspaceSymbol
     engines = _engines(asker.folders)[0]
 
     def first_page(root: Path, result: SearchResult) -> None:
-        hits = [(root, hit) for hit in result.hits[:_FIRST_SYMBOLS]]
+        told = {_identity(*item) for item in sent}
+        hits = [(root, hit) for hit in result.hits[:_FIRST_SYMBOLS] if _identity(root, hit) not in told]
         sent.extend(hits)
         if asker.page is not None:
             asker.page([_symbol(ranges, root, hit) for root, hit in hits])
@@ -143,8 +145,9 @@ def _symbol(ranges: Ranges, root: Path, hit: Hit) -> lsp.WorkspaceSymbol:
     return wire.hit_to_symbol(ranges.location(root, hit.path, hit.span), hit)
 
 
-def _identity(root: Path, hit: Hit) -> tuple[Path, str, int, int]:
-    return (root, hit.path, hit.span.start_byte, hit.span.end_byte)
+def _identity(root: Path, hit: Hit) -> tuple[Path, int, int]:
+    """The same in whichever folder it was found, where one holds another."""
+    return (root / hit.path, hit.span.start_byte, hit.span.end_byte)
 
 
 def _engines(folders: Folders) -> tuple[list[tuple[Path, Engine]], list[str]]:
@@ -175,7 +178,7 @@ def _defaults(engines: list[tuple[Path, Engine]]) -> Settings:
 def _in_all(
     asker: Asker,
     engines: list[tuple[Path, Engine]],
-    ask: Callable[[Engine, Early | None], SearchResult],
+    ask: Callable[[Path, Engine, Early | None], SearchResult],
     limit: int,
     troubles: list[str],
 ) -> dict[str, Any]:
@@ -189,7 +192,7 @@ def _in_all(
 
     for root, engine in engines:
         early = (lambda result, root=root: tell(root, result)) if asker.page is not None else None
-        found.append((root, ask(engine, early)))
+        found.append((root, ask(root, engine, early)))
     return _merge(ranges, found, limit, troubles)
 
 
@@ -209,8 +212,13 @@ def _merge(
 
 
 def _best_first(hits: Found, folders: int) -> Found:
-    """By score over several folders; one folder's own order is kept."""
-    return sorted(hits, key=lambda item: -item[1].score) if folders > 1 else hits
+    """By score over several folders, each place once; one folder's own order is kept."""
+    if folders == 1:
+        return hits
+    best: dict[tuple[Path, int, int], tuple[Path, Hit]] = {}
+    for item in sorted(hits, key=lambda item: -item[1].score):
+        best.setdefault(_identity(*item), item)
+    return list(best.values())
 
 
 def _folder_of(folders: Folders, path: Path) -> Folder:
