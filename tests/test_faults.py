@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from mosearch.cli.terminal import print_answer
 from mosearch.engine import Engine
 from mosearch.settings import load_settings
 
@@ -147,6 +148,19 @@ def test_a_file_cannot_act_on_the_terminal(
     assert b"evil.md" in done.stdout
     assert b"owned" in done.stdout
     assert b"\x1b]0;" not in done.stdout
+
+
+def test_lines_are_numbered_only_where_they_follow_one_another(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    methods = "".join(f"    def step_{n}(self):\n        y = {n}\n        return y\n\n" for n in range(3))
+    (small / "lock.py").write_text(f"class TideLock:\n{methods}    LIMIT = 7\n")
+    for question, code, number in (("TideLock", "LIMIT = 7", ""), ("step_2", "y = 2", "11")):
+        answer = _run("search", question, "-n", "1", "--root", small)
+        assert answer["hits"][0]["is_excerpt"] == (not number)
+        print_answer(small, answer)
+        (line,) = (line for line in capsys.readouterr().out.split("\n") if code in line)
+        assert line.split(code)[0].strip() == number
 
 
 def test_words_without_a_place_are_told_where_they_go(small: Path) -> None:

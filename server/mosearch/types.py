@@ -253,6 +253,11 @@ class Hit:
         return "\n".join(self.chunk.text.splitlines()[:PREVIEW_LINES])
 
     @property
+    def is_excerpt(self) -> bool:
+        """Whether lines are missing in the text that answered, as in a class without its methods."""
+        return self.chunk.text.count("\n") != self.chunk.end_line - self.chunk.start_line
+
+    @property
     def span(self) -> Span:
         """The whole definition that answers."""
         return self.chunk.symbol_span

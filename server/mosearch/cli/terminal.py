@@ -85,7 +85,7 @@ def _print_hit(console: Console, root: Path, number: int, hit: Mapping[str, Any]
     syntax = Syntax(
         code,
         hit["language"],
-        line_numbers=True,
+        line_numbers=not hit["is_excerpt"],  # else they would be wrong
         start_line=shown["start_line"],
         theme="ansi_dark",
         background_color="default",

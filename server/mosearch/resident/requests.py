@@ -111,7 +111,8 @@ def report_json(report: IndexReport) -> Answer:
 
 
 def _hit_json(hit: Hit) -> Answer:
-    """Lines count from 1; `part` is there only where a part of a long definition answers."""
+    """Lines count from 1; `part` is there only where a part of a long definition answers, and of an excerpt
+    the preview's lines do not follow one another in the file."""
     chunk = hit.chunk
     found = {
         "path": hit.path,
@@ -124,6 +125,7 @@ def _hit_json(hit: Hit) -> Answer:
         "score": hit.score,
         "exit": hit.exit,
         "preview": hit.preview,
+        "is_excerpt": hit.is_excerpt,
     }
     if hit.part is not None:
         found["part"] = {"start_line": hit.part.start_line + 1, "end_line": hit.part.end_line + 1}
