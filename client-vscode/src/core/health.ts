@@ -12,7 +12,10 @@ export type Health =
   | { kind: "problems"; problems: string[] }
   | { kind: "ready"; exits: string; device: string };
 
-/** Indexing over all folders counts what there is to do, so that a small folder does not hide a large one. */
+/**
+ * Indexing over all folders is the servers' shares of the whole, by what there is to do, so that a small folder
+ * does not hide a large one.
+ */
 export function healthOf(status: Pick<Status, "folders"> & Partial<Status>): Health {
   const { folders } = status;
   const problems = [...(status.problems ?? []), ...folders.flatMap((folder) => folder.error ?? [])];
@@ -27,8 +30,8 @@ export function healthOf(status: Pick<Status, "folders"> & Partial<Status>): Hea
 function percentageOf(folders: readonly FolderStatus[]): number {
   const progress = folders.flatMap((folder) => folder.progress ?? []);
   const total = progress.reduce((sum, { total: count }) => sum + count, 0);
-  const done = progress.reduce((sum, { done: count }) => sum + count, 0);
-  return total === 0 ? 0 : Math.min(100, Math.floor((100 * done) / total));
+  const shares = progress.reduce((sum, { percentage, total: count }) => sum + percentage * count, 0);
+  return total === 0 ? 0 : Math.min(100, Math.floor(shares / total));
 }
 
 /** `3 → 6`: the exit that indexes and the one that re-ranks; one number where they are the same. */

@@ -6,6 +6,11 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
+/** For what a list shows: `$(name)`, as shell scripts and Makefiles have it, would become an icon or nothing. */
+export function escapeIcons(text: string): string {
+  return text.replace(/\$\([A-Za-z0-9~-]+\)/g, "\\$&");
+}
+
 /** Without the indentation that all lines share, so that code at other depths compares equal. */
 export function unindented(lines: readonly string[]): string[] {
   const indents = lines.filter((line) => line.trim() !== "").map((line) => /^\s*/.exec(line)?.[0].length ?? 0);

@@ -3,6 +3,7 @@
 import { QuickPickItemKind, ThemeIcon, l10n, type QuickInputButton, type QuickPickItem } from "vscode";
 import { headline, lines, scoreText } from "../core/hits.js";
 import type { Hit } from "../core/protocol.js";
+import { escapeIcons } from "../core/text.js";
 import { kindIcon } from "../ui/kinds.js";
 
 export type Row =
@@ -30,9 +31,9 @@ export function hitRow(hit: Hit, folder: string | undefined): Row {
   return {
     type: "hit",
     hit,
-    label: hit.symbol === "" ? (hit.path.split("/").at(-1) ?? hit.path) : hit.symbol,
-    description: [hit.container, path, scoreText(hit.score)].filter((part) => part !== "").join("  ·  "),
-    detail: headline(hit),
+    label: escapeIcons(hit.symbol === "" ? (hit.path.split("/").at(-1) ?? hit.path) : hit.symbol),
+    description: escapeIcons([hit.container, path, scoreText(hit.score)].filter((part) => part !== "").join("  ·  ")),
+    detail: escapeIcons(headline(hit)),
     iconPath: kindIcon(hit.kind),
     buttons: [openToSide, findSimilar],
     alwaysShow: true,
@@ -43,7 +44,7 @@ export function recentRow(query: string): Row {
   return {
     type: "recent",
     query,
-    label: query,
+    label: escapeIcons(query),
     iconPath: new ThemeIcon("history"),
     buttons: [forgetQuery],
     alwaysShow: true,

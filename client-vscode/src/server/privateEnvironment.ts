@@ -1,7 +1,10 @@
-/** The virtual environment that the extension keeps for itself, when there is no other MoSEarch. */
+/**
+ * The virtual environment that the extension keeps for itself, when there is no other MoSEarch.  Each installation
+ * has a folder of its own below one, so that the one before serves until the next is finished.
+ */
 
 import { existsSync } from "node:fs";
-import { readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { l10n, workspace } from "vscode";
 import { pipStep, type PipStep } from "../core/pip.js";
@@ -13,7 +16,7 @@ const MARKER = "mosearch-installed.json";
 const LINES_SHOWN = 4;
 
 export interface Installation {
-  /** The environment's folder. */
+  /** Where environments lie. */
   folder: string;
   /** What pip installs: a wheel, a folder or a requirement. */
   source: string;
@@ -24,15 +27,20 @@ export interface Installation {
   log: (line: string) => void;
 }
 
-/** The finished environment's interpreter, or undefined. */
+/** The interpreter of the newest finished environment below `folder`, or undefined. */
 export async function privatePython(folder: string): Promise<Python | undefined> {
-  try {
-    await readFile(path.join(folder, MARKER));
-  } catch {
-    return undefined;
-  }
-  const python = await probe(interpreterIn(folder), path.dirname(folder));
+  const finished = (await environments(folder)).filter((each) => existsSync(path.join(each, MARKER)));
+  const newest = finished.at(-1);
+  if (newest === undefined) return undefined;
+  const python = await probe(interpreterIn(newest), folder);
   return python?.mosearch == null ? undefined : python;
+}
+
+/** Those below `folder`, the oldest first. */
+async function environments(folder: string): Promise<string[]> {
+  if (!existsSync(folder)) return [];
+  const names = (await readdir(folder)).filter((name) => /^\d+$/.test(name));
+  return names.sort((one, other) => Number(one) - Number(other)).map((name) => path.join(folder, name));
 }
 
 /**
@@ -46,10 +54,16 @@ export async function installationSource(extensionFolder: string): Promise<strin
   return wheels[0] === undefined ? "mosearch" : path.join(folder, wheels[0]);
 }
 
-/** Makes the environment anew.  Throws an `Error` whose message says what to do; leaves nothing half-made. */
+/**
+ * Makes a new environment; the one before goes when it is finished.  Throws an `Error` whose message says what to do;
+ * leaves nothing half-made, and what there was as it was.
+ */
 export async function install(wanted: Installation): Promise<void> {
-  const { folder, source, signal, report, log } = wanted;
-  const cwd = path.dirname(folder);
+  const { source, signal, report, log } = wanted;
+  const cwd = wanted.folder;
+  await mkdir(cwd, { recursive: true });
+  const before = await environments(cwd);
+  const folder = path.join(cwd, String(Date.now()));
   const step = async (command: string, args: string[]): Promise<Ended> => {
     log(`> ${[command, ...args].join(" ")}`);
     return run(command, args, {
@@ -78,6 +92,8 @@ export async function install(wanted: Installation): Promise<void> {
     await rm(folder, { recursive: true, force: true });
     throw error;
   }
+  // What runs from one of them may keep it from being removed: the next installation tries again.
+  await Promise.allSettled(before.map((each) => rm(each, { recursive: true, force: true })));
 }
 
 /** What the user adds to `pip install`. */

@@ -13,6 +13,7 @@ import { messageOf } from "../core/errors.js";
 import { scopeFilters, type Scope } from "../core/filters.js";
 import { lines, link, scoreText } from "../core/hits.js";
 import type { Hit, SimilarAnswer, SimilarParams } from "../core/protocol.js";
+import { escapeIcons } from "../core/text.js";
 import { similar } from "../search/ask.js";
 import { openPaths } from "../search/filterMenus.js";
 import type { Session } from "../server/session.js";
@@ -111,8 +112,8 @@ export class SimilarCode {
     if (answer === undefined) return;
     const items = answer.hits.map((hit) => ({
       hit,
-      label: hit.symbol === "" ? hit.path : hit.symbol,
-      description: `${hit.path}:${String(lines(hit)[0])}  ·  ${scoreText(hit.score)}`,
+      label: escapeIcons(hit.symbol === "" ? hit.path : hit.symbol),
+      description: escapeIcons(`${hit.path}:${String(lines(hit)[0])}  ·  ${scoreText(hit.score)}`),
       iconPath: kindIcon(hit.kind),
     }));
     const picked = await window.showQuickPick(items, {

@@ -9,7 +9,7 @@ import { pipStep } from "../../src/core/pip.js";
 import type { FolderStatus, Hit } from "../../src/core/protocol.js";
 import { forServer, serverName, serverSettings } from "../../src/core/settings.js";
 import { torchAdvice } from "../../src/core/torch.js";
-import { escapeHtml, unindented } from "../../src/core/text.js";
+import { escapeHtml, escapeIcons, unindented } from "../../src/core/text.js";
 import { interpreterNames, isRecentEnough, readProbe } from "../../src/server/python.js";
 
 function hit(symbol: string, line = 0, uri = "file:///a.py"): Hit {
@@ -144,18 +144,20 @@ function folder(values: Partial<FolderStatus>): FolderStatus {
   return { uri: "file:///w", root: "/w", state: "ready", ...values };
 }
 
-test("health: indexing counts all folders by what they have to do", () => {
-  const progress = (done: number, total: number): NonNullable<FolderStatus["progress"]> => ({
-    stage: "embed",
-    done,
+test("health: indexing counts all folders by what they have to do, and by their shares of the whole", () => {
+  const progress = (percentage: number, total: number): NonNullable<FolderStatus["progress"]> => ({
+    stage: "parse",
+    done: total,
     total,
-    percentage: 0,
+    percentage,
   });
   const folders = [
     folder({ state: "indexing", progress: progress(100, 100) }),
     folder({ state: "indexing", progress: progress(0, 900) }),
   ];
   assert.deepEqual(healthOf({ folders }), { kind: "indexing", percentage: 10 });
+  const parsed = [folder({ state: "indexing", progress: progress(25, 900) })];
+  assert.deepEqual(healthOf({ folders: parsed }), { kind: "indexing", percentage: 25 });
   assert.deepEqual(healthOf({ folders: [folder({ state: "opening" })] }), { kind: "indexing", percentage: 0 });
 });
 
@@ -189,6 +191,11 @@ test("pip's downloads are shown by name and size", () => {
 
 test("HTML means itself", () => {
   assert.equal(escapeHtml(`<a href="x">'&'`), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;");
+});
+
+test("what code means by $(name) is no icon", () => {
+  assert.equal(escapeIcons("$(CC) -o $@ $(sync~spin)"), "\\$(CC) -o $@ \\$(sync~spin)");
+  assert.equal(escapeIcons("f($(1 + 1)) ${x}"), "f($(1 + 1)) ${x}");
 });
 
 test("shared indentation is taken away, blank lines count for nothing", () => {
