@@ -11,7 +11,7 @@ import torch
 from mosearch.errors import ModelError
 from mosearch.mose import load
 from mosearch.mose.devices import check_room, failure_of, resident_mb
-from mosearch.mose.inference import Batch
+from mosearch.mose.inference import Batch, Found
 
 CPU = torch.device("cpu")
 BATCH = Batch((0, 1, 2), ([2, 9, 3], [2, 3], [2, 7, 8, 3]))
@@ -60,3 +60,23 @@ def test_a_model_that_does_not_fit_is_refused_by_name(tiny_model: Path) -> None:
     with pytest.raises(ModelError, match="choose a smaller model"):
         check_room(3 << 30, torch.device("cuda"), 2048, "Exit 18")
     check_room(1 << 30, torch.device("cuda"), 2048, "Exit 18")
+
+
+def test_when_the_device_is_lost_what_was_under_way_on_it_is_done_again(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load(tiny_model, "cpu", torch.float32)
+    expected = encoder.run(BATCH, (1, 2))
+
+    def lost() -> Found:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    with monkeypatch.context() as patched:
+        encoder.device = torch.device("cuda")  # as far as the passes know that are under way
+        patched.setattr(encoder, "_launched", lambda *_: lost)
+        first, second = (encoder.begin(BATCH, (1, 2)) for _ in range(2))
+    for found in (first(), second()):
+        for layer, vectors in expected.items():
+            assert np.abs(found[layer].astype(np.float32) - vectors.astype(np.float32)).max() < 0.02
+    assert "cuda failed" in encoder.trouble
+    assert encoder.device.type == "cpu"

@@ -197,20 +197,21 @@ class Encoder:
     def _begin(
         self, ids: tuple[list[int], ...], exits: Collection[int], pause: Callable[[], None] | None
     ) -> Callable[[], Found]:
-        failure = None
+        failure, device = None, self.device
         try:
             wait = self._launched(ids, exits, pause)
         except (RuntimeError, MemoryError) as error:
-            failure = self._dealt_with(error, ids)
+            failure = self._dealt_with(error, ids, device)
         # Outside the handler, whose exception would keep the failed pass's tensors alive.
         if failure:
             found = self._again(ids, exits, pause, failure)
             return lambda: found
-        return partial(self._collected, wait, ids, exits, pause)
+        return partial(self._collected, wait, device, ids, exits, pause)
 
     def _collected(
         self,
         wait: Callable[[], Found],
+        device: torch.device,
         ids: tuple[list[int], ...],
         exits: Collection[int],
         pause: Callable[[], None] | None,
@@ -219,16 +220,18 @@ class Encoder:
         try:
             return wait()
         except (RuntimeError, MemoryError) as error:
-            failure = self._dealt_with(error, ids)
+            failure = self._dealt_with(error, ids, device)
         return self._again(ids, exits, pause, failure)
 
-    def _dealt_with(self, error: Exception, ids: tuple[list[int], ...]) -> str:
-        """What failed, after which the same can be tried again; raises `error` when it cannot."""
+    def _dealt_with(self, error: Exception, ids: tuple[list[int], ...], device: torch.device) -> str:
+        """What failed on `device`, after which the same can be tried again; raises `error` when it cannot."""
         failure = failure_of(error)
         if failure is None or (failure == "memory" and len(ids) == 1):
             raise error
         if failure == "memory":
             _log.warning("no memory for %d texts of up to %d tokens at once", len(ids), max(map(len, ids)))
+        elif device != self.device:
+            pass  # It was under way when another pass found that the device is lost.
         elif self.trouble:
             raise error  # The CPU fails, too.
         else:
