@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from conftest import hosts_in
 from mosearch.connection import Connection
 from mosearch.encoder import EncoderClient, connect, model_info
 from mosearch.encoder.address import address_file
+from mosearch.encoder.launch import HostSpec, open_link
 from mosearch.engine import Engine
-from mosearch.errors import HostError
+from mosearch.errors import HostError, ModelError
 from mosearch.ipc import read_address
 from mosearch.settings import load_settings
 from mosearch.types import Filters, Priority
@@ -106,7 +110,8 @@ def test_trouble_is_over_as_soon_as_the_host_answers_again(
     def refused(_: EncoderClient) -> None:
         raise HostError("no memory to start an encoder")
 
-    connection = Connection(load_settings(root), 0)
+    fingerprint = model_info(use_tiny_model).fingerprint
+    connection = Connection(load_settings(root), 0, lambda: fingerprint)
     try:
         encode = partial(connection.encode, ["a text"], "query", (1,), priority=Priority.INDEX)
         for answers_again in (encode, partial(connection.exits_at_hand, 0, (0, 1), 0.3)):
@@ -120,5 +125,58 @@ def test_trouble_is_over_as_soon_as_the_host_answers_again(
                 connection.client().encode(["a text"], "query", (1,), priority=Priority.INDEX)
             answers_again()
             assert connection.trouble == ""
+    finally:
+        connection.close()
+
+
+def test_a_host_that_cannot_start_is_left_alone_for_a_while(
+    use_tiny_model: Path, private_runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawned = 0
+
+    def spawn(*_: object) -> subprocess.Popen[bytes]:
+        nonlocal spawned
+        spawned += 1
+        if spawned == 2:
+            raise BlockingIOError("no more processes")
+        return subprocess.Popen([sys.executable, "-c", "raise SystemExit(9)"])
+
+    monkeypatch.setattr("mosearch.encoder.launch.ipc.spawn", spawn)
+    for reason in ("ended with status 9", "no more processes"):
+        for _ in range(5):
+            with pytest.raises(HostError, match=reason):
+                connect(str(use_tiny_model), device="cpu")
+        time.sleep(1.1)
+    assert spawned == 2
+    monkeypatch.undo()
+    monkeypatch.setenv("MOSEARCH_RUNTIME_DIR", str(private_runtime))
+    time.sleep(1)  # the second rest is two seconds
+    with connect(str(use_tiny_model), device="cpu") as client:
+        assert client.status().trouble == ""
+
+
+def test_a_host_of_another_model_is_not_waited_for(
+    use_tiny_model: Path, tmp_path: Path, private_runtime: Path
+) -> None:
+    copy = shutil.copytree(use_tiny_model, tmp_path / "model")
+    file = address_file(private_runtime, "0" * 16, "cpu")
+    spec = HostSpec(copy, "0" * 16, "cpu", None, 30, 0.0, True)
+    begun = time.monotonic()
+    with pytest.raises(HostError, match="was replaced since this process began"):
+        open_link(spec)
+    assert time.monotonic() - begun < 60
+    assert not any(str(file) in process.cmdline() for process in hosts_in(private_runtime))
+
+
+def test_nothing_is_embedded_with_a_model_that_was_replaced(
+    root: Path, use_tiny_model: Path, private_runtime: Path
+) -> None:
+    connection = Connection(load_settings(root), 0, lambda: "of another model")
+    try:
+        for exit in (0, 1):
+            with pytest.raises(ModelError, match="was replaced since this index was opened"):
+                connection.encode(["a text"], "query", (exit,), priority=Priority.QUERY)
+        assert connection.exits_at_hand(0, (0, 1), None) == frozenset()
+        assert "was replaced" in connection.trouble
     finally:
         connection.close()

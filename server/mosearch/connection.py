@@ -4,7 +4,7 @@ all that is deeper, which is reached when first needed and missed without harm."
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from mosearch import encoder
 from mosearch.encoder import EncoderClient
 from mosearch.encoder.table import STATIC_EXIT, TokenTable, load_table
-from mosearch.errors import EncoderError, HostError
+from mosearch.errors import EncoderError, HostError, ModelError
 from mosearch.settings import Settings
 from mosearch.tempo import Tempo
-from mosearch.types import Priority, TextKind
+from mosearch.types import ModelInfo, Priority, TextKind
 
 _RECONNECT_S = 0.05
 
@@ -23,8 +23,13 @@ _RECONNECT_S = 0.05
 class Connection:
     """One model's table and a client of its host, each made once and shared by all threads of an engine."""
 
-    def __init__(self, settings: Settings, linger_seconds: float | None) -> None:
-        """`linger_seconds`: how long the host is asked to stay after `close`; None: `idle_seconds`."""
+    def __init__(
+        self, settings: Settings, linger_seconds: float | None, fingerprint: Callable[[], str]
+    ) -> None:
+        """`linger_seconds`: how long the host is asked to stay after `close`; None: `idle_seconds`.
+
+        `fingerprint` is that of the model under which vectors are filed: nothing is embedded with another.
+        """
         self.trouble = ""
         """Why there was no host when one was last wanted."""
         self.is_closed = False
@@ -32,6 +37,7 @@ class Connection:
         """How fast the host embeds for re-ranking."""
         self._settings = settings
         self._linger_seconds = linger_seconds
+        self._fingerprint = fingerprint
         self._lock = threading.Lock()
         self._client: EncoderClient | None = None
         self._table_lock = threading.Lock()
@@ -100,6 +106,7 @@ class Connection:
         with self._table_lock:
             if self._has_table is None:
                 folder = encoder.find_model(self._settings.model)
+                self._check(encoder.model_info(self._settings.model))
                 self._table = load_table(folder, encoder.load_config(folder))
                 self._has_table = self._table is not None
             return self._table
@@ -118,6 +125,11 @@ class Connection:
                     memory_mb=self._settings.memory_mb,
                     niceness=self._settings.niceness,
                 )
+                try:
+                    self._check(client.info)
+                except ModelError:
+                    client.close()
+                    raise
                 self._client = client
                 self.trouble = ""
             if client is None or self.is_closed:
@@ -125,6 +137,14 @@ class Connection:
                     client.close()
                 raise HostError("This index is closed.")
             return client
+
+    def _check(self, found: ModelInfo) -> None:
+        """Raises ModelError for a model that was replaced since the index was opened."""
+        if found.fingerprint != self._fingerprint():
+            raise ModelError(
+                f"The model {found.name} was replaced since this index was opened. Open it again: in an "
+                "editor, restart the language server."
+            )
 
     @property
     def host_trouble(self) -> str:

@@ -35,7 +35,7 @@ class Opened:
         self._exits = exits_in_use(settings)
         self.index_dir = home.index_dir(self.root, self.model)
         self._vectors_dir = home.vectors_dir(self.root)
-        self._encoder = Connection(settings, linger_seconds)
+        self._encoder = Connection(settings, linger_seconds, lambda: self.model.fingerprint)
         if warm_up and self._needs_host():
             self._encoder.warm_up()
         self.store = home.open_store(self.index_dir, self._vectors_dir)

@@ -22,6 +22,7 @@ _DIAL_SECONDS = 5.0
 _STALL_SECONDS = 20.0
 """For a message that has begun: between two processes of one machine, its rest does not take that long."""
 _POLL_SECONDS = 0.01
+_MOST_REST_SECONDS = 60.0
 
 _ENVIRONMENT = {
     # Threads of a matrix product that wait for each other must not spin: the cores are the editor's, too.
@@ -62,17 +63,26 @@ def open_link(spec: HostSpec) -> tuple[Link, Welcome]:
         raise HostError(
             f"No encoder host is running for {spec.folder}. Start one, or allow it to be started."
         )
+    _REST.check(file)
     # Imported here, as it takes longer to import than everything else in this room together.
     from filelock import FileLock, Timeout
 
     try:
         with FileLock(file.with_suffix(".lock"), timeout=START_SECONDS, mode=0o600):
             # Whoever held the lock before us may have started the host.
-            return _greet(file, spec) or _start(file, spec)
+            found = _greet(file, spec) or _start(file, spec)
     except Timeout:
         raise HostError(
             f"Another process has been starting the encoder host for {START_SECONDS:.0f} s."
         ) from None
+    except (OSError, HostError) as error:
+        reason = (
+            str(error) if isinstance(error, HostError) else f"The encoder host cannot be started: {error}."
+        )
+        _REST.note(file, reason)
+        raise HostError(reason) from error
+    _REST.forget(file)
+    return found
 
 
 def check_alive(spec: HostSpec, pid: int) -> None:
@@ -100,8 +110,47 @@ def check_alive(spec: HostSpec, pid: int) -> None:
     raise TimeoutError("the encoder host gave no sign of life")
 
 
+class _Rest:
+    """Hosts that could not be started are left alone for longer and longer: each attempt takes a second."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failed: dict[Path, tuple[int, float, str]] = {}
+        """By address: how often in a row, until when it is left alone, and why it failed."""
+
+    def check(self, file: Path) -> None:
+        """Raises HostError, with the reason, while this one is left alone."""
+        _, until, reason = self._failed.get(file, (0, 0.0, ""))
+        if time.monotonic() < until:
+            raise HostError(reason)
+
+    def note(self, file: Path, reason: str) -> None:
+        with self._lock:
+            times = self._failed.get(file, (0, 0.0, ""))[0]
+            until = time.monotonic() + min(2.0**times, _MOST_REST_SECONDS)
+            self._failed[file] = times + 1, until, reason
+
+    def forget(self, file: Path) -> None:
+        with self._lock:
+            self._failed.pop(file, None)
+
+
+_REST = _Rest()
+
+
+class _OtherHostError(Exception):
+    """Somebody answers at an address, its only argument, who is of no use: of another model or protocol."""
+
+
 def _greet(file: Path, spec: HostSpec) -> tuple[Link, Welcome] | None:
     """Connect and show the token; None when nobody who can be used answers."""
+    with suppress(_OtherHostError):
+        return _welcomed(file, spec)
+    return None
+
+
+def _welcomed(file: Path, spec: HostSpec) -> tuple[Link, Welcome] | None:
+    """As `_greet`; raises _OtherHostError when somebody answers who is of no use."""
     address = ipc.read_address(file)
     if address is None:
         return None
@@ -119,15 +168,25 @@ def _greet(file: Path, spec: HostSpec) -> tuple[Link, Welcome] | None:
         link.set_timeout(_STALL_SECONDS)
         return link, answer
     link.close()
-    return None
+    raise _OtherHostError(address)
 
 
 def _start(file: Path, spec: HostSpec) -> tuple[Link, Welcome]:
     log = ipc.log_folder() / file.with_suffix(".log").name
+    before = ipc.read_address(file)
     process = _spawn(file, spec, log)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        found = _greet(file, spec)
+        try:
+            found = _welcomed(file, spec)
+        except _OtherHostError as other:
+            found = None
+            if other.args[0] != before:
+                _end(process)
+                raise HostError(
+                    f"The model in {spec.folder}, or MoSEarch itself, was replaced since this process "
+                    "began. Start it again: in an editor, restart the language server."
+                ) from None
         if found:
             # The host outlives us as a rule; if it does not, somebody has to collect its exit status.
             threading.Thread(target=process.wait, name="mosearch-host-reaper", daemon=True).start()
@@ -135,9 +194,13 @@ def _start(file: Path, spec: HostSpec) -> tuple[Link, Welcome]:
         if process.poll() is not None:
             raise HostError(f"The encoder host ended with status {process.returncode}. {ipc.log_tail(log)}")
         time.sleep(_POLL_SECONDS)
+    _end(process)
+    raise HostError(f"The encoder host did not answer within {START_SECONDS:.0f} s. {ipc.log_tail(log)}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
-    raise HostError(f"The encoder host did not answer within {START_SECONDS:.0f} s. {ipc.log_tail(log)}")
 
 
 def _spawn(file: Path, spec: HostSpec, log: Path) -> subprocess.Popen[bytes]:

@@ -196,7 +196,7 @@ def _nearest(engine: Engine, queries: Sequence[str]) -> dict[str, float]:
     """The candidate stage against exact search."""
     fingerprint, exit = engine.model.fingerprint, engine.index_exit
     digests, matrix = _all_vectors(engine, exit)
-    encoder = Connection(engine.settings, None)
+    encoder = Connection(engine.settings, None, lambda: engine.model.fingerprint)
     exact_ms, approximate_ms, recalls = [], [], []
     for text in queries:
         encoded = encoder.encode([text], "query", (exit,), priority=Priority.QUERY)
