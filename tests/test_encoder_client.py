@@ -30,6 +30,7 @@ from mosearch.encoder.protocol import (
     Hello,
     Message,
     StatusQuestion,
+    Welcome,
     pack,
 )
 from mosearch.errors import CancelledError, HostError, ModelError, UsageError
@@ -346,3 +347,27 @@ def test_without_unix_sockets_the_loopback_interface_serves(tiny_model: Path, pr
         host.terminate()
         assert host.wait(20) == 0
     assert read_address(file) is None, "SIGTERM left the address behind"
+
+
+@pytest.mark.parametrize("kept", [2, 20])
+def test_a_host_that_dies_while_it_writes_is_gone_and_talks_no_nonsense(kept: int) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(pack(Welcome(PROTOCOL_VERSION, "f" * 16, "cpu", "float32", 1))[:kept])
+    theirs.close()
+    link = Link(ours)
+    with pytest.raises(ConnectionResetError, match="ended after"):
+        link.receive()
+    link.close()
+
+
+def test_connections_to_a_host_that_died_go_together(
+    tiny_model: Path, kill_hosts: Callable[[], None]
+) -> None:
+    with connect(str(tiny_model), device="cpu") as client:
+        first, second = client._borrow(), client._borrow()
+        assert first.pid == second.pid == client.status().pid
+        client._give_back(first)
+        client._give_back(second)
+        kill_hosts()
+        assert client.encode(["a"], "query", (1,), priority=Priority.QUERY)[1].shape == (1, 32)
+        assert {link.pid for link in client._spare} == {client.status().pid} != {first.pid}

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from mosearch.errors import ModelError
 from mosearch.mose import load
 from mosearch.mose.devices import check_room, failure_of, resident_mb
-from mosearch.mose.inference import Batch, Found
+from mosearch.mose.host import Host
+from mosearch.mose.inference import Batch, Encoder, Found
 
 CPU = torch.device("cpu")
 BATCH = Batch((0, 1, 2), ([2, 9, 3], [2, 3], [2, 7, 8, 3]))
@@ -80,3 +86,27 @@ def test_when_the_device_is_lost_what_was_under_way_on_it_is_done_again(
             assert np.abs(found[layer].astype(np.float32) - vectors.astype(np.float32)).max() < 0.02
     assert "cuda failed" in encoder.trouble
     assert encoder.device.type == "cpu"
+
+
+def test_deeper_layers_of_a_model_that_was_replaced_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    encoder = load(folder, "cpu", torch.float32)
+    before = encoder.run(BATCH, (1,))[1]
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: -each for name, each in weights.items()}, folder / "model.safetensors")
+    with pytest.raises(ModelError, match="was replaced while this process used it"):
+        encoder._deepen(2)  # as `prepare` does for a model of which a part is loaded
+    assert (encoder.run(BATCH, (1,))[1] == before).all()
+
+
+def test_trouble_with_memory_is_over_when_there_is_room_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = iter((150, 150, 50))
+    monkeypatch.setattr("mosearch.mose.host.resident_mb", lambda: next(held))
+    host = Host.__new__(Host)
+    host._encoder = cast("Encoder", SimpleNamespace(device=CPU, give_back_memory=lambda: None))
+    host._memory_mb, host._memory_trouble, host._memory_seen = 100, "", -math.inf
+    host._watch_memory()
+    assert "holds 150 MB" in host._memory_trouble
+    host._memory_seen = -math.inf
+    host._watch_memory()
+    assert host._memory_trouble == ""

@@ -300,3 +300,12 @@ def test_progress_never_goes_back() -> None:
     ]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+def test_turns_that_are_short_give_every_text_one_vector(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mosearch.embedding._TURN_S", 0.0)
+    assert engine.update().embedded == FUNCTIONS
+    assert engine.go_on() == ""
+    assert _vectors(engine) == {0: FUNCTIONS, 1: FUNCTIONS, 2: FUNCTIONS}

@@ -45,7 +45,8 @@ _FEW = 64
 # Half a second of work, and a tenth.
 _KEPT_OF_TABLE = 4_096
 _STEP_OF_TABLE = 512
-# Others wait for one write of vectors at most; far longer means that somebody hangs.
+# Others wait for so much work and one write of vectors; far longer means that somebody hangs.
+_TURN_S = 2.0
 _TURN_TIMEOUT_S = 60.0
 _TURN_POLL_S = 0.1
 # Longer than others wait between two looks at the lock: all get their turn.
@@ -121,24 +122,28 @@ class Embedder:
         done = 0
         while batch := list(islice(texts, which.kept)):
             progress(which.stage, done, missing.total)
-            with _turn(self.store, which.exit, cancel):
-                new = self._unknown(which.exit, batch)
-                count = self._embed(which, new, cancel) if new else 0
-            if count:
-                yield count
-            if count < len(new):
-                raise CancelledError(_CANCELLED)
+            rest = batch
+            while rest:
+                with _turn(self.store, which.exit, cancel):
+                    new = self._unknown(which.exit, rest)
+                    count = self._embed(which, new, cancel) if new else 0
+                if count:
+                    yield count
+                rest = new[count:]
+                if rest and cancel.is_set():
+                    raise CancelledError(_CANCELLED)
+                time.sleep(_GAP_S)
             done += len(batch)
-            time.sleep(_GAP_S)
         progress(which.stage, done, missing.total)
 
     def _embed(self, which: Pass, batch: Sequence[MissingText], cancel: Cancel) -> int:
-        """Embed and keep a batch, or as much of it as was done when `cancel` was raised; returns how much."""
+        """Embed and keep a batch, or as much of it as was done when `cancel` was raised or the turn was over;
+        returns how much."""
         exits = (*(exit for exit in which.shallower if self._unknown(exit, batch)), which.exit)
         blocks: dict[int, list[NDArray[np.float16]]] = {exit: [] for exit in exits}
-        done = 0
+        done, over = 0, time.monotonic() + _TURN_S
         try:
-            while done < len(batch) and not cancel.is_set():
+            while done < len(batch) and not cancel.is_set() and (not done or time.monotonic() < over):
                 part = batch[done : done + which.step]
                 vectors = self.encoder.encode(
                     [item.text for item in part],

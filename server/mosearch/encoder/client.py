@@ -229,7 +229,7 @@ class EncoderClient:
             if link.is_readable(poll):
                 return
             if time.monotonic() - asked >= _SILENCE_SECONDS:
-                check_alive(self._spec, self._welcome.pid)
+                check_alive(self._spec, link.pid)
                 asked = time.monotonic()
         raise CancelledError("The request was cancelled.")
 
@@ -264,9 +264,11 @@ class EncoderClient:
         link = self._borrow()
         try:
             talk(link)
-        except BaseException:
+        except BaseException as error:
             self._busy.discard(link)
             link.close()
+            if isinstance(error, OSError):
+                self._drop_spare(link.pid)
             raise
         self._give_back(link)
 
@@ -289,6 +291,14 @@ class EncoderClient:
             self._device = welcome.device
             self._busy.add(link)
         return link
+
+    def _drop_spare(self, pid: int) -> None:
+        """Connections to a host that died or hangs are of no use to the next attempt."""
+        with self._lock:
+            useless = [link for link in self._spare if link.pid == pid]
+            self._spare = [link for link in self._spare if link.pid != pid]
+        for link in useless:
+            link.close()
 
     def _give_back(self, link: Link) -> None:
         with self._lock:

@@ -166,6 +166,7 @@ def _welcomed(file: Path, spec: HostSpec) -> tuple[Link, Welcome] | None:
         return None
     if isinstance(answer, Welcome) and answer.fingerprint == spec.fingerprint:
         link.set_timeout(_STALL_SECONDS)
+        link.pid = answer.pid
         return link, answer
     link.close()
     raise _OtherHostError(address)

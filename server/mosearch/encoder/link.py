@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 
-from mosearch.encoder.protocol import MAX_FRAME_BYTES, Message, pack, read_message
+from mosearch.encoder.protocol import MAX_FRAME_BYTES, CutShortError, Message, pack, read_message
 
 _PIECE_BYTES = 1 << 18
 
@@ -15,6 +15,8 @@ class Link:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
+        self.pid = 0
+        """The process at the other end, where it has said so."""
 
     def send(self, message: Message) -> None:
         """Raises OSError when the other side is gone."""
@@ -22,7 +24,10 @@ class Link:
 
     def receive(self, limit: int = MAX_FRAME_BYTES) -> Message:
         """Raises OSError when the other side is gone, ProtocolError when it talks nonsense."""
-        message = read_message(self._read, limit)
+        try:
+            message = read_message(self._read, limit)
+        except CutShortError as error:  # it died while it wrote
+            raise ConnectionResetError(str(error)) from error
         if message is None:
             raise ConnectionResetError("the other side closed the connection")
         return message

@@ -185,21 +185,27 @@ def pack(message: Message) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
+class CutShortError(ProtocolError):
+    """The stream ended within a frame: whoever wrote it is gone."""
+
+
 def read_message(read: Callable[[int], bytes], limit: int = MAX_FRAME_BYTES) -> Message | None:
     """The next message, or None at the end of the stream.
 
-    `read(n)` returns n bytes, or fewer only at the end.  Raises ProtocolError for a frame that is cut
-    short, larger than `limit`, or no message of ours; the stream is of no further use then.
+    `read(n)` returns n bytes, or fewer only at the end.  Raises CutShortError for a frame that is cut short,
+    ProtocolError for one larger than `limit` or no message of ours; the stream is of no further use then.
     """
     head = read(_LENGTH.size)
     if not head:
         return None
-    size = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
+    if len(head) < _LENGTH.size:
+        raise CutShortError(f"The stream ended after {len(head)} bytes of a frame's length.")
+    size = _LENGTH.unpack(head)[0]
     if not 0 < size <= limit:
         raise ProtocolError(f"A frame announces {size} bytes; between 1 and {limit} are allowed.")
     data = read(size)
     if len(data) < size:
-        raise ProtocolError(f"The stream ended after {len(data)} of {size} bytes of a frame.")
+        raise CutShortError(f"The stream ended after {len(data)} of {size} bytes of a frame.")
     return unpack(data)
 
 

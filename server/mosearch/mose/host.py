@@ -15,7 +15,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +46,7 @@ _log = logging.getLogger(__name__)
 
 _HELLO_SECONDS = 5.0
 _FAREWELL_SECONDS = 1.0
+_ACCEPT_PAUSE_SECONDS = 0.05
 """For the last answers of a connection that is to be closed; its client may have stopped reading."""
 _CHECK_SECONDS = 0.5
 """How often a host without work looks whether it is still wanted."""
@@ -158,10 +158,13 @@ class Host:
         return None
 
     def _accept(self, listener: socket.socket, token: str) -> None:
-        with suppress(OSError):  # The listener is closed when the host leaves.
-            while True:
+        while listener.fileno() >= 0:  # It is closed when the host leaves.
+            try:
                 connection = Connection(Link(listener.accept()[0]))
-                threading.Thread(target=self._attend, args=(connection, token), daemon=True).start()
+            except OSError:  # too many files are open, or the client is gone already
+                time.sleep(_ACCEPT_PAUSE_SECONDS)
+                continue
+            threading.Thread(target=self._attend, args=(connection, token), daemon=True).start()
 
     def _attend(self, connection: Connection, token: str) -> None:
         """Everything that is read from one client."""
@@ -307,6 +310,7 @@ class Host:
         if not self._is_tidy and time.monotonic() - self._last_used > _TIDY_SECONDS:
             self._is_tidy = True
             self._encoder.give_back_memory()
+            self._watch_memory()
 
     def _deepen(self) -> None:
         try:
@@ -318,10 +322,10 @@ class Host:
         if self._memory_mb is None or time.monotonic() - self._memory_seen < _CHECK_SECONDS:
             return
         self._memory_seen = time.monotonic()
+        self._memory_trouble = ""
         if resident_mb() > self._memory_mb and self._encoder.device.type == "cpu":
             self._encoder.give_back_memory()
             held = resident_mb()
-            self._memory_trouble = ""
             if held > self._memory_mb:
                 self._memory_trouble = (
                     f"The encoder host holds {held} MB, and `memory_mb` allows {self._memory_mb}. Raise it, "

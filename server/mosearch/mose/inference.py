@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mosearch.encoder.config import ModelConfig
 from mosearch.encoder.models import describe, find_model, load_config
 from mosearch.encoder.tokens import TextTokenizer
-from mosearch.errors import UsageError
+from mosearch.errors import ModelError, UsageError
 from mosearch.mose.checkpoint import load_model
 from mosearch.mose.devices import (
     check_room,
@@ -322,12 +322,18 @@ def load(
         if memory_mb is not None:
             needed = _weights(config, exit_) * number.itemsize
             check_room(needed, place, memory_mb, f"Exit {exit_} of {config.name}")
-        return load_model(folder, exit_)
+        model = load_model(folder, exit_)
+        if describe(folder, load_config(folder)).fingerprint != info.fingerprint:
+            raise ModelError(
+                f"The model in {folder} was replaced while this process used it. Start it again."
+            )
+        return model
 
+    info = describe(folder, config)
     return Encoder(
         deepen(config.index_exit),
         TextTokenizer(folder, config),
-        describe(folder, config),
+        info,
         place,
         number,
         deepen,
