@@ -67,8 +67,9 @@ def test_a_model_in_the_cache_is_used_by_name(four: Path, name: str) -> None:
     run("use", name)
     assert load_settings().model == name
     assert [row for row, entry in listed().items() if entry["used"]] == ["mose-1b-4"]
-    run("use", "default")
+    back = json.loads(run("use", "default", "--json"))
     assert load_settings().model is None
+    assert back == {"name": model_info().name, "fingerprint": model_info().fingerprint}
 
 
 def test_a_folder_is_remembered_by_its_whole_path(

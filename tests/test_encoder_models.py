@@ -17,7 +17,7 @@ import pytest
 from mosearch.encoder import find_model, model_info
 from mosearch.encoder.config import read_config
 from mosearch.errors import HostError, ModelError
-from mosearch.ipc import runtime_folder
+from mosearch.ipc import log_folder, runtime_folder
 from mosearch.settings import cache_dir
 
 
@@ -152,6 +152,16 @@ def test_a_cache_that_cannot_be_written_does_no_harm(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MOSEARCH_CACHE_DIR", str(tmp_path / "file"))
     assert len(model_info(copy).fingerprint) == 32
+
+
+def test_the_cache_is_private_whoever_makes_it_first(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, first in (("hashes", lambda: model_info(copy)), ("log", log_folder)):
+        cache = tmp_path / name / "cache"
+        monkeypatch.setenv("MOSEARCH_CACHE_DIR", str(cache))
+        first()
+        assert [folder.stat().st_mode & 0o777 for folder in (cache, cache / name)] == [0o700, 0o700]
 
 
 def test_missing_weights_are_a_model_error(copy: Path) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from mosearch import parsing
+from mosearch.errors import MosearchError
 from mosearch.evaluation.bench import bench_group
 from mosearch.evaluation.corpora import lay_out
 from mosearch.evaluation.scale import Size, exponent
+from mosearch.evaluation.shell import measure_beside
 
 
 def test_trees_are_laid_out_until_there_are_enough_chunks_all_different(root: Path, tmp_path: Path) -> None:
@@ -69,3 +73,16 @@ def test_every_size_gets_its_figures(root: Path, use_tiny_model: Path, tmp_path:
     assert figures["memory_gb_per_s"] > 0.1
     assert figures["reopen_answered_s"] > 0
     assert "query_p50_ms" in done.output
+
+
+def test_another_program_is_asked_about_the_same_folder(tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import sys; sys.exit(0 if sys.argv[1] and sys.argv[2] == sys.argv[3] else sys.argv[2])"
+    )
+    command = f"{sys.executable} {script} {{question}} {{root}}"
+    assert measure_beside(f"{command} {tmp_path}", tmp_path) > 0
+    with pytest.raises(MosearchError, match=re.escape(str(tmp_path))):
+        measure_beside(f"{command} elsewhere", tmp_path)
+    with pytest.raises(MosearchError, match="cannot be run"):
+        measure_beside(f"{tmp_path}/nowhere", tmp_path)

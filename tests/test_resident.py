@@ -10,7 +10,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +105,20 @@ def test_errors_and_filters_are_those_of_a_command_of_its_own(served: Path) -> N
     hits = _search(served, "sum up", "--lang", "go", "--path", "src/**")["hits"]
     assert {hit["language"] for hit in hits} == {"go"}
     with pytest.raises(QueryError):
-        ask(served.resolve(), load_settings(served), Request(path="nowhere.py", line=3), _quiet)
+        ask(served.resolve(), load_settings(served), Request(path="nowhere.py", line=3, limit=5), _quiet)
 
 
-def test_other_settings_are_answered_by_another(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_bear_on_answers_are_answered_by_another(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, request = load_settings(served), Request(query="the", limit=5)
+    for same in (
+        {"limit": 1, "log_level": "debug"},
+        {"code_lens": True, "duplicate_hints": True, "duplicate_threshold": 0.5},
+    ):
+        assert ask(served.resolve(), replace(settings, **same), request, _quiet)
+    assert ask(served.resolve(), replace(settings, rerank_budget_ms=7), request, _quiet) is None
     monkeypatch.setenv("MOSEARCH_LIMIT", "1")
-    assert ask(served.resolve(), load_settings(served), Request(query="the"), _quiet) is None
     assert len(_search(served, "the")["hits"]) == 1
 
 
@@ -118,7 +126,7 @@ def test_a_killed_one_is_replaced(served: Path, resident: Path) -> None:
     for process in _residents(resident):
         process.kill()
         process.wait()
-    settings, request = load_settings(served), Request(query="Checksum")
+    settings, request = load_settings(served), Request(query="Checksum", limit=5)
     assert ask(served.resolve(), settings, request, _quiet) is None
     # The dead one's address is still there: the next start takes its place.
     start(served.resolve(), settings)
@@ -161,7 +169,7 @@ def test_nonsense_hurts_nobody(served: Path) -> None:
     lines.set_timeout(10.0)
     assert lines.receive()["error"]["name"] == "UsageError"
     lines.close()
-    assert ask(served.resolve(), load_settings(served), Request(query="Checksum"), _quiet)
+    assert ask(served.resolve(), load_settings(served), Request(query="Checksum", limit=5), _quiet)
 
 
 def test_it_leaves_when_nobody_asks(resident: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,14 +193,14 @@ def test_an_editor_answers_commands_and_its_unsaved_buffers_count(served: Path, 
         assert _finds(served, "quaternion_product", "unsaved.py")
     finally:
         folder.stop()
-    _until(lambda: ask(served.resolve(), load_settings(served), Request(query="x"), _quiet) is None)
+    _until(lambda: ask(served.resolve(), load_settings(served), Request(query="x", limit=5), _quiet) is None)
 
 
 def test_who_no_longer_answers_lets_go_of_the_index(resident: Path, root: Path) -> None:
     engine = Engine(root, load_settings(root))
     door = take_over(engine)
     assert door is not None
-    assert ask(root.resolve(), load_settings(root), Request(query="x"), _quiet) is not None
+    assert ask(root.resolve(), load_settings(root), Request(query="x", limit=5), _quiet) is not None
     time.sleep(0.2)  # its thread waits for the next one
     door.close()
     engine.close()
@@ -207,5 +215,5 @@ class _Unsaved:
 
 
 def _finds(root: Path, query: str, path: str) -> bool:
-    answer = ask(root.resolve(), load_settings(root), Request(query=query), _quiet)
+    answer = ask(root.resolve(), load_settings(root), Request(query=query, limit=5), _quiet)
     return answer is not None and any(hit["path"] == path for hit in answer["hits"])

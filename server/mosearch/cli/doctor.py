@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mosearch.errors import EncoderError, MosearchError
+from mosearch.private import make_private
 from mosearch.settings import Settings, cache_dir, load_settings
 from mosearch.types import Priority
 
@@ -69,7 +70,7 @@ def _folder(root: Path) -> str:
 
 def _index_folder() -> str:
     folder = cache_dir()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(folder)
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"x")
     free = shutil.disk_usage(folder).free

@@ -19,6 +19,7 @@ from mosearch import __version__, memory, resident
 from mosearch.cli.models import models_group
 from mosearch.errors import MosearchError, QueryError, UsageError
 from mosearch.resident import Request
+from mosearch.settings import load_settings
 
 if TYPE_CHECKING:
     from mosearch.engine import Engine
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """
 Exit codes: 0 success (also when nothing was found), 1 unexpected failure or a failed check of `doctor`,
-2 wrong usage, 3 the index cannot be read or written, 4 no encoder where one is needed, 130 interrupted.
+2 wrong usage, 3 the index cannot be read or written, 4 a model is missing or damaged, 130 interrupted.
 """
 
 _LINE = re.compile("0*[1-9][0-9]{0,8}")
@@ -110,7 +111,9 @@ def _search_options(command: _Command) -> _Command:
         click.option("--no-rerank", is_flag=True, help="Leave the deeper exit out."),
         click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only files that match."),
         click.option("--lang", "languages", multiple=True, metavar="LANG", help="Only this language."),
-        click.option("-n", "limit", type=click.IntRange(1, 1000), help="Number of hits; default 10."),
+        click.option(
+            "-n", "limit", type=click.IntRange(1, 1000), help="Number of hits; default: the setting `limit`."
+        ),
         _json_option,
         _root_option,
     )
@@ -132,8 +135,15 @@ def search(
     no_rerank: bool,
 ) -> None:
     """Find the code that QUERY describes; the index is brought up to date first."""
-    request = Request(query=query, limit=limit, languages=languages, path_globs=paths, rerank=not no_rerank)
-    _answer(root, request, as_json)
+    settings = load_settings(root.resolve())
+    request = Request(
+        query=query,
+        limit=limit or settings.limit,
+        languages=languages,
+        path_globs=paths,
+        rerank=not no_rerank,
+    )
+    _answer(root, settings, request, as_json)
 
 
 @_group.command()
@@ -157,15 +167,16 @@ def similar(
     else:
         path, line = _parse_place(place, root.resolve())
         asked = {"path": path, "line": line}
+    settings = load_settings(root.resolve())
     request = Request(
         **asked,
-        limit=limit,
+        limit=limit or settings.limit,
         languages=languages,
         path_globs=paths,
         rerank=not no_rerank,
         everything=everything,
     )
-    _answer(root, request, as_json)
+    _answer(root, settings, request, as_json)
 
 
 @_group.command()
@@ -265,7 +276,6 @@ def _open(root: Path) -> Engine:
     with memory.loading():
         from mosearch import workspace
         from mosearch.engine import Engine
-        from mosearch.settings import load_settings
 
     resolved = workspace.resolve_root(root)
     return Engine(resolved, load_settings(resolved))
@@ -280,12 +290,10 @@ def _progress(quiet: bool) -> AbstractContextManager[Progress]:
     return progress_bar()
 
 
-def _answer(root: Path, request: Request, as_json: bool) -> None:
+def _answer(root: Path, settings: Settings, request: Request, as_json: bool) -> None:
     """Let the process that keeps this index open answer, or open it here and leave one behind."""
     from mosearch.cli import output
-    from mosearch.settings import load_settings
 
-    settings = load_settings(root.resolve())
     answer = None
     with _progress(as_json) as progress:
         if settings.resident:

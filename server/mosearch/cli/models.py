@@ -42,7 +42,8 @@ def list_(as_json: bool) -> None:
 
 @models_group.command()
 @click.argument("name")
-def pull(name: str) -> None:
+@_json_option
+def pull(name: str, as_json: bool) -> None:
     """Fetch NAME (mose-1b-4, owner/model) from the Hugging Face hub."""
     from mosearch.encoder.hub import KNOWN_MODELS, hub_name, pull_model
     from mosearch.encoder.models import model_info
@@ -53,23 +54,27 @@ def pull(name: str) -> None:
         raise UsageError(f"{name!r} is no model of the hub. Give owner/model or one of {known}.")
     folder = pull_model(full)
     info = model_info(folder)
-    click.echo(f"{info.name} is in {folder}. To use it: mosearch models use {name}")
+    if as_json:
+        click.echo(json.dumps({"name": info.name, "folder": str(folder), "fingerprint": info.fingerprint}))
+    else:
+        click.echo(f"{info.name} is in {folder}. To use it: mosearch models use {name}")
 
 
 @models_group.command()
 @click.argument("name_or_path")
-def use(name_or_path: str) -> None:
+@_json_option
+def use(name_or_path: str, as_json: bool) -> None:
     """Embed with this model from now on; `default` goes back to the one that comes with MoSEarch."""
     from mosearch.encoder.models import model_info
 
-    if name_or_path == "default":
-        _set_model(None)
-        click.echo(f"Using {model_info().name}.")
-        return
-    info = model_info(name_or_path)
+    default = name_or_path == "default"
+    info = model_info(None if default else name_or_path)
     path = Path(name_or_path).expanduser()
-    _set_model(str(path.resolve()) if path.is_dir() else name_or_path)
-    click.echo(f"Using {info.name}. Vectors of other models are kept: going back embeds nothing again.")
+    _set_model(None if default else str(path.resolve()) if path.is_dir() else name_or_path)
+    if as_json:
+        click.echo(json.dumps({"name": info.name, "fingerprint": info.fingerprint}))
+    else:
+        click.echo(f"Using {info.name}. Vectors of other models are kept: going back embeds nothing again.")
 
 
 @models_group.command()

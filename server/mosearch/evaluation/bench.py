@@ -120,12 +120,20 @@ def _print(sizes: list[Size]) -> None:
     required=True,
     help="A folder to ask about; nothing is written there.",
 )
-def shell(root: Path) -> None:
+@click.option(
+    "--beside",
+    multiple=True,
+    metavar="COMMAND",
+    help="Another program's command to be timed, too; {question} and {root} are replaced.",
+)
+def shell(root: Path, beside: tuple[str, ...]) -> None:
     """`mosearch search` in a folder never seen, with an index, and with a resident process."""
-    from mosearch.evaluation.shell import measure_commands
+    from mosearch.evaluation.shell import measure_beside, measure_commands
 
     for name, seconds in measure_commands(root).items():
         click.echo(f"{seconds:6.2f}  {name}")
+    for command in beside:
+        click.echo(f"{measure_beside(command, root):6.2f}  {command}")
 
 
 @bench_group.command("live")

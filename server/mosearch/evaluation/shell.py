@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,27 @@ def measure_commands(root: Path) -> dict[str, float]:
             "resident process running, s p50": float(np.median(warm)),
             "resident process running, s max": max(warm),
         }
+
+
+def measure_beside(command: str, root: Path) -> float:
+    """Wall seconds of another program's command, the median; `{question}` and `{root}` in it are replaced.
+
+    Raises MosearchError when it cannot be run or fails.
+    """
+    arguments = [
+        part.replace("{question}", _QUESTION).replace("{root}", str(root)) for part in shlex.split(command)
+    ]
+    seconds = []
+    for _ in range(_COLD_RUNS):
+        start = time.perf_counter()
+        try:
+            done = subprocess.run(arguments, capture_output=True, text=True, cwd=root)
+        except OSError as error:
+            raise MosearchError(f"`{command}` cannot be run: {error}") from error
+        seconds.append(time.perf_counter() - start)
+        if done.returncode:
+            raise MosearchError(f"`{command}` failed: {done.stderr[-2000:] or done.stdout[-2000:]}")
+    return float(np.median(seconds))
 
 
 @contextmanager

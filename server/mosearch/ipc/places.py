@@ -11,6 +11,7 @@ from pathlib import Path
 import platformdirs
 
 from mosearch.errors import HostError
+from mosearch.private import make_private
 from mosearch.settings import cache_dir, folder_from
 
 RUNTIME_VARIABLE = "MOSEARCH_RUNTIME_DIR"
@@ -50,14 +51,15 @@ def _user_id() -> str:
 def _made_private(folder: Path) -> Path:
     """Make the folder if need be, and refuse one that somebody else could write to."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.path.lexists(folder):
+            make_private(folder)
         if hasattr(os, "getuid"):
             found = folder.lstat()
             if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid():
                 raise HostError(
                     f"{folder} belongs to another user or is a link. Remove it, or set {RUNTIME_VARIABLE}."
                 )
-            folder.chmod(0o700)
+        make_private(folder)
     except OSError as error:
         raise HostError(
             f"Cannot use {folder}: {error}. Set {RUNTIME_VARIABLE} to a folder of yours."

@@ -16,16 +16,20 @@ from mosearch.resident.requests import Answer, Request
 from mosearch.settings import Settings, cache_dir
 
 _DIAL_SECONDS = 1.0
+# What only editors show, and what a request says itself: an editor answers commands that have other ones.
+_NO_MATTER = {"limit", "log_level", "code_lens", "duplicate_hints", "duplicate_threshold"}
 # It sends a sign of life every second; one that is silent for this long hangs or is being suspended.
 _SILENCE_SECONDS = 10.0
 
 
 def address_file(root: Path, settings: Settings) -> Path:
-    """One name per version, workspace and settings: a command is answered as it would answer itself.
+    """One name per version, workspace and settings that bear on answers: a command is answered as it would
+    answer itself.
 
     Raises `HostError` where there is no folder for sockets.
     """
-    identity = json.dumps([__version__, str(root), str(cache_dir().absolute()), asdict(settings)])
+    bearing = {name: value for name, value in asdict(settings).items() if name not in _NO_MATTER}
+    identity = json.dumps([__version__, str(root), str(cache_dir().absolute()), bearing])
     name = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return ipc.runtime_folder() / f"resident-{name}.json"
 

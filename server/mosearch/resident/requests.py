@@ -29,7 +29,7 @@ class Request:
     """Relative to the root, separated by `/`."""
     line: int = 0
     """0-based."""
-    limit: int | None = None
+    limit: int
     languages: tuple[str, ...] = ()
     path_globs: tuple[str, ...] = ()
     rerank: bool = True
@@ -64,16 +64,15 @@ def answer(engine: Engine, request: Request, progress: Progress, cancel: Cancel)
     """Bring the index up to date and answer from it.  Raises `MosearchError`."""
     check(request)
     report = _refresh(engine, progress, cancel)
-    limit = request.limit or engine.settings.limit
     rerank = engine.settings.rerank and request.rerank
     if request.query is not None:
-        result = engine.search(request.query, limit, _filters(request), rerank=rerank)
+        result = engine.search(request.query, request.limit, _filters(request), rerank=rerank)
     else:
         place = _place(engine, request)
         result = engine.similar(
             place,
             request.path is not None,
-            limit,
+            request.limit,
             _filters(request),
             rerank=rerank,
             everything=request.everything,

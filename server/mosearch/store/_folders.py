@@ -1,4 +1,4 @@
-"""Where things lie inside the two folders, and that they are private to the user."""
+"""Where things lie inside the two folders."""
 
 from __future__ import annotations
 
@@ -14,15 +14,6 @@ SCHEMA_VERSION = 1
 """Part of the folder's name: tables of another schema lie in another folder and are never read."""
 
 _META = "meta.json"
-
-
-def make_private(folder: Path) -> None:
-    """Creates `folder` and its missing parents with mode 0700, and tightens an existing one."""
-    missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    for path in reversed(missing):
-        path.mkdir(mode=0o700, exist_ok=True)
-    if os.name != "nt" and folder.stat().st_mode & 0o077:
-        folder.chmod(0o700)
 
 
 def tables_folder(folder: Path) -> Path:

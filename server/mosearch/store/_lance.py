@@ -14,7 +14,7 @@ import sys
 from types import ModuleType
 
 # LanceDB's engine writes notes meant for its developers to standard error unless told otherwise.
-os.environ.setdefault("LANCE_LOG", "error")
+os.environ.setdefault("LANCEDB_LOG", "error")
 
 _REST_CLIENT = "lance_namespace_urllib3_client"
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from mosearch.errors import StoreLockedError
+from mosearch.private import make_private
 from mosearch.store._chunks import ChunksTable
 from mosearch.store._files import FilesTable
-from mosearch.store._folders import make_private, tables_folder
+from mosearch.store._folders import tables_folder
 from mosearch.store._locks import ProcessLock
 from mosearch.store._tables import Tables, connect, new_session
 from mosearch.store._vectors import SECONDS_PER_DAY, VectorTable

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from mosearch.errors import StoreDamagedError, StoreLockedError
 from mosearch.globs import matching
 from mosearch.ipc.spawn import detached
+from mosearch.private import make_private
 from mosearch.store._failures import ATTEMPTS, retried, translated
-from mosearch.store._folders import folder_bytes, generation, make_private, tables_folder
+from mosearch.store._folders import folder_bytes, generation, tables_folder
 from mosearch.store._locks import TIMEOUT, ProcessLock
 from mosearch.store._quarantine import quarantine
 from mosearch.store._shared import SharedVectors

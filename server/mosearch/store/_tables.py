@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mosearch.errors import StoreDamagedError, StoreLockedError
+from mosearch.private import make_private
 from mosearch.store import _chunks, _files
 from mosearch.store._chunks import ChunksTable
 from mosearch.store._files import FilesTable
-from mosearch.store._folders import generation, make_private, tables_folder, write_generation
+from mosearch.store._folders import generation, tables_folder, write_generation
 from mosearch.store._lance import lancedb
 from mosearch.store._locks import ProcessLock
 from mosearch.store._vectors import VectorTables
