@@ -136,7 +136,7 @@ def test_settings_that_came_later_leave_the_fingerprints_of_models_without_them_
 
 def test_hashes_are_remembered_until_the_file_changes(copy: Path) -> None:
     right = model_info(copy).fingerprint
-    remembered = list((cache_dir() / "hashes").iterdir())
+    remembered = [file for file in (cache_dir() / "hashes").iterdir() if file.suffix != ".TAG"]
     assert len(remembered) == 2
     for file in remembered:
         file.write_text("0" * 64)

@@ -694,10 +694,10 @@ def test_the_index_of_another_version_is_left_alone_until_it_is_old(
     for folder in (recent, old):
         folder.mkdir()
         (folder / "data").write_text("x")
-    home.open_store(in_use, home.vectors_dir(root)).close()
+    home.open_store(root, in_use, home.vectors_dir(root)).close()
     for folder in (old, in_use):
         os.utime(folder, (0, 0))
-    home.open_store(in_use, home.vectors_dir(root)).close()
+    home.open_store(root, in_use, home.vectors_dir(root)).close()
     os.utime(engine.index_dir, (0, 0))
     engine.maintain()
     assert recent.exists()

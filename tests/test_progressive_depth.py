@@ -241,6 +241,10 @@ def test_battery_and_load_are_reasons_to_wait(tmp_path: Path) -> None:
     _supply(power / "BAT0", type="Battery", status="Discharging")
     pressure.write_text("some avg10=30.00 avg60=0.00 avg300=0.00 total=1\n")
     assert reason_to_wait(100, power=power, pressure=pressure) == "battery"
+    _supply(power / "BAT0", type="Battery", status="Discharging", scope="Device")
+    assert reason_to_wait(100, power=power, pressure=pressure) == "", "a mouse"
+    _supply(power / "BAT0", type="Battery", status="Discharging", scope="System")
+    assert reason_to_wait(100, power=power, pressure=pressure) == "battery"
     _supply(power / "AC", type="Mains", online="1")
     assert reason_to_wait(100, power=power, pressure=pressure) == ""
     assert reason_to_wait(50, power=power, pressure=pressure) == "load"
@@ -248,7 +252,7 @@ def test_battery_and_load_are_reasons_to_wait(tmp_path: Path) -> None:
 
 
 def _supply(folder: Path, **values: str) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, value in values.items():
         (folder / name).write_text(value + "\n")
 

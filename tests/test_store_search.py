@@ -619,7 +619,7 @@ def test_memory_for_vectors_is_bounded(store: Store, monkeypatch: pytest.MonkeyP
         hits = store.search_vectors(MODEL, exit, vectors[3], 1, ANY)
         assert bodies_of(hits) == ["body 3"]
         assert hits[0][1] == pytest.approx(1, abs=1e-3)
-        assert sum(len(matrix.rows) for _, matrix in store._matrices._known.values()) <= 3 * 10
+        assert sum(len(matrix.rows) for _, _, matrix in store._matrices._known.values()) <= 3 * 10
 
 
 def test_exits_that_are_asked_in_turn_are_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

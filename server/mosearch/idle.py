@@ -25,7 +25,9 @@ def reason_to_wait(load_percent: int, *, power: Path = _POWER, pressure: Path = 
 
 def _on_battery(power: Path) -> bool:
     if power.is_dir():
-        kinds = {supply: _read(supply / "type") for supply in power.iterdir()}
+        # Those of scope "Device" are mice and headsets.
+        supplies = [supply for supply in power.iterdir() if _read(supply / "scope") != "Device"]
+        kinds = {supply: _read(supply / "type") for supply in supplies}
         if any(kind in ("Mains", "USB") and _read(s / "online") == "1" for s, kind in kinds.items()):
             return False
         return any(kind == "Battery" and _read(s / "status") == "Discharging" for s, kind in kinds.items())

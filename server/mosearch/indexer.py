@@ -168,7 +168,7 @@ def _new_record(source: workspace.Source) -> FileRecord:
 
 def _settled(mtime_ns: int) -> int:
     """The time stamp, or 0, which no file has, where the file may change again without a new one."""
-    return mtime_ns if time.time_ns() - mtime_ns > _UNSETTLED_NS else 0
+    return mtime_ns if abs(time.time_ns() - mtime_ns) > _UNSETTLED_NS else 0
 
 
 def _record_skip(

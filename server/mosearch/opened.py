@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -11,13 +12,15 @@ from pathlib import Path
 from mosearch import home, workspace
 from mosearch.connection import Connection
 from mosearch.documents import Documents, Ground
-from mosearch.errors import EncoderError
+from mosearch.errors import EncoderError, StoreDamagedError
 from mosearch.exits import exits_in_use
 from mosearch.pace import Pace
 from mosearch.settings import Settings
 from mosearch.status import Activities, Activity, Status, StatusFeed
 from mosearch.store import Coverage, Store
 from mosearch.types import IndexReport, ModelInfo, SkipReason, StoredChunk
+
+_log = logging.getLogger(__name__)
 
 # A question may rest on a picture of the coverage this old; counting takes longer than answering.
 _COVERAGE_S = 1.0
@@ -38,7 +41,7 @@ class Opened:
         self._encoder = Connection(settings, linger_seconds, lambda: self.model.fingerprint)
         if warm_up and self._needs_host():
             self._encoder.warm_up()
-        self.store = home.open_store(self.index_dir, self._vectors_dir)
+        self.store = home.open_store(self.root, self.index_dir, self._vectors_dir)
         self._documents = Documents(workspace.IgnoreRules.load(self.root))
         self.overlay = self._documents.overlay
         self._update_lock = threading.RLock()
@@ -178,19 +181,20 @@ class Opened:
         index_dir = home.index_dir(self.root, self.model)
         if self.index_dir != index_dir:
             self.index_dir = index_dir
-            self.store = home.open_store(index_dir, self._vectors_dir)
+            self.store = home.open_store(self.root, index_dir, self._vectors_dir)
             self._documents.forget_chunks()
 
     def _follow_others(self) -> None:
         """Where another process has set damaged tables aside, open what is there now."""
         if self.store.is_set_aside():
-            self.store = home.open_store(self.index_dir, self._vectors_dir)
+            self.store = home.open_store(self.root, self.index_dir, self._vectors_dir)
             self._coverage = None
 
-    def _begin_anew(self, damaged: Store) -> None:
+    def _begin_anew(self, damaged: Store, cause: StoreDamagedError) -> None:
         """Set damaged tables aside, unless another thread or process has, and open what is there now."""
         with self._update_lock:
             if self.store is damaged:
+                _log.warning("%s", cause)
                 Store.quarantine(self.index_dir, self._vectors_dir, seen=damaged.generation)
-                self.store = home.open_store(self.index_dir, self._vectors_dir)
+                self.store = home.open_store(self.root, self.index_dir, self._vectors_dir)
                 self._coverage = None

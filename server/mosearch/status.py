@@ -190,7 +190,7 @@ class StatusFeed:
             except MosearchError as error:
                 _log.warning("no status: %s", error)
             except Exception:
-                _log.exception("a listener to the status failed")
+                _log.exception("no status")
             pause = _LEAST_PAUSE_SHARE * (time.thread_time() - start)
             self._stopping.wait(min(max(_LEAST_PAUSE_S, pause), _MOST_PAUSE_S))
 
@@ -198,4 +198,11 @@ class StatusFeed:
         if listeners:
             status = self._read()
             for listener in listeners:
-                listener(status)
+                _tell_one(listener, status)
+
+
+def _tell_one(listener: Callable[[Status], None], status: Status) -> None:
+    try:
+        listener(status)
+    except Exception:  # the others are to hear of it all the same
+        _log.exception("a listener to the status failed")

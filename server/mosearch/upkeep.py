@@ -62,8 +62,8 @@ class Upkeep(Opened):
         store = self.store
         try:
             return self._update(noted, cancel, depth, lock_timeout, apart)
-        except StoreDamagedError:
-            self._begin_anew(store)
+        except StoreDamagedError as error:
+            self._begin_anew(store, error)
             return self._update(noted, cancel, depth, lock_timeout, apart)
         finally:
             self._note(Activity())
@@ -106,6 +106,8 @@ class Upkeep(Opened):
     def _maintain(self, cancel: Cancel | None) -> None:
         home.note_use(self.index_dir)
         home.drop_outdated(self.index_dir)
+        home.drop_forsaken()
+        self.store.drop_set_aside(home.OUTDATED_DAYS)
         self.store.note_model(self.model.fingerprint)
         if not self.store.maintenance_due():
             return
@@ -126,8 +128,8 @@ class Upkeep(Opened):
         store = self.store
         try:
             return work()
-        except StoreDamagedError:
-            self._begin_anew(store)
+        except StoreDamagedError as error:
+            self._begin_anew(store, error)
             self.update()
             return work()
 

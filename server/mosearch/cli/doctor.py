@@ -70,7 +70,8 @@ def _folder(root: Path) -> str:
 
 def _index_folder() -> str:
     folder = cache_dir()
-    make_private(folder)
+    if not folder.exists():
+        make_private(folder)
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"x")
     free = shutil.disk_usage(folder).free
@@ -105,6 +106,7 @@ def _encoder(settings: Settings) -> str:
         threads=settings.threads,
         idle_seconds=settings.idle_seconds,
         memory_mb=settings.memory_mb,
+        niceness=settings.niceness,
     ) as client:
         started = time.perf_counter()
         exit = client.info.index_exit

@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ import click
 
 from mosearch import __version__, memory, resident
 from mosearch.cli.models import models_group
-from mosearch.errors import MosearchError, QueryError, UsageError
+from mosearch.errors import MosearchError, QueryError, RootError, UsageError
 from mosearch.resident import Request
 from mosearch.settings import load_settings
 
@@ -83,6 +84,13 @@ def main() -> None:
         sys.exit(error.exit_code)
     except MosearchError as error:
         _fail(type(error).__name__, str(error), error.exit_code, as_json)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if not as_json:
+            raise
+        traceback.print_exc()
+        _fail(type(error).__name__, str(error), 1, as_json)
 
 
 def _fail(name: str, message: str, code: int, as_json: bool) -> None:
@@ -98,8 +106,17 @@ def _root_option(command: _Command) -> _Command:
         "--root",
         type=click.Path(path_type=Path),
         default=Path(),
+        callback=lambda _context, _option, value: _resolved(value),
         help="Folder to search; default: the current one.",
     )(command)
+
+
+def _resolved(root: Path) -> Path:
+    """Whoever opens the index sees to it that it is a folder.  Raises `RootError`."""
+    try:
+        return root.expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        raise RootError(f"{root} cannot be used as a workspace: {error}. Give another folder.") from error
 
 
 def _json_option(command: _Command) -> _Command:
@@ -135,7 +152,7 @@ def search(
     no_rerank: bool,
 ) -> None:
     """Find the code that QUERY describes; the index is brought up to date first."""
-    settings = load_settings(root.resolve())
+    settings = load_settings(root)
     request = Request(
         query=query,
         limit=limit or settings.limit,
@@ -165,9 +182,9 @@ def similar(
     if place == "-":
         asked = {"code": sys.stdin.buffer.read().decode("utf-8", "replace")}
     else:
-        path, line = _parse_place(place, root.resolve())
+        path, line = _parse_place(place, root)
         asked = {"path": path, "line": line}
-    settings = load_settings(root.resolve())
+    settings = load_settings(root)
     request = Request(
         **asked,
         limit=limit or settings.limit,
@@ -297,15 +314,15 @@ def _answer(root: Path, settings: Settings, request: Request, as_json: bool) -> 
     answer = None
     with _progress(as_json) as progress:
         if settings.resident:
-            answer = resident.ask(root.resolve(), settings, request, progress)
+            answer = resident.ask(root, settings, request, progress)
         if answer is None:
             answer = _answer_here(root, settings, request, progress)
             if settings.resident:
-                resident.start(root.resolve(), settings)
+                resident.start(root, settings)
     if as_json:
         click.echo(json.dumps(answer))
     else:
-        output.print_hits(root.resolve(), answer)
+        output.print_hits(root, answer)
 
 
 def _answer_here(root: Path, settings: Settings, request: Request, progress: Progress) -> dict[str, Any]:

@@ -66,11 +66,15 @@ def pull(name: str, as_json: bool) -> None:
 def use(name_or_path: str, as_json: bool) -> None:
     """Embed with this model from now on; `default` goes back to the one that comes with MoSEarch."""
     from mosearch.encoder.models import model_info
+    from mosearch.settings import ENVIRONMENT_PREFIX
 
     default = name_or_path == "default"
     info = model_info(None if default else name_or_path)
     path = Path(name_or_path).expanduser()
     _set_model(None if default else str(path.resolve()) if path.is_dir() else name_or_path)
+    overriding = os.environ.get(f"{ENVIRONMENT_PREFIX}MODEL")
+    if overriding:
+        click.echo(f"mosearch: {ENVIRONMENT_PREFIX}MODEL is set and overrides that: {overriding}.", err=True)
     if as_json:
         click.echo(json.dumps({"name": info.name, "fingerprint": info.fingerprint}))
     else:
@@ -138,7 +142,8 @@ def _set_model(value: str | None) -> None:
     from mosearch.settings import config_dir, load_settings
 
     load_settings()  # a file that cannot be read is not written to
-    file = config_dir() / "config.toml"
+    # Where a link leads is written, so that the link stays one.
+    file = Path(os.path.realpath(config_dir() / "config.toml"))
     try:
         text = file.read_text("utf-8") if file.exists() else ""
         # Settings have no tables, but whoever has one below must not find the line inside it.

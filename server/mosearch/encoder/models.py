@@ -14,7 +14,7 @@ from mosearch.encoder.hub import cached_model, hub_name
 from mosearch.encoder.published import is_published, published_config
 from mosearch.encoder.weights import WEIGHTS_FILE, weight_files
 from mosearch.errors import ModelError
-from mosearch.private import make_private
+from mosearch.private import make_cache
 from mosearch.settings import cache_dir
 from mosearch.types import ModelInfo
 
@@ -148,7 +148,7 @@ def _hash_bytes(path: Path) -> str:
 def _remember(file: Path, value: str) -> None:
     # A cache that cannot be written costs a tenth of a second next time, nothing else.
     with suppress(OSError):
-        make_private(file.parent)
+        make_cache(file.parent)
         draft = file.with_name(f"{file.name}.{os.getpid()}")
         draft.write_text(value, "ascii")
         draft.replace(file)

@@ -110,10 +110,11 @@ def _questions(repository: Path, limit: int, asked: Asked) -> Iterator[tuple[str
 def _changed_functions(repository: Path, commit: str) -> list[Target]:
     """Functions of code that is no test, in files which the commit modifies; none for a mass edit."""
     try:
-        names = git.text(repository, "diff", "--name-only", "--diff-filter=M", f"{commit}^", commit)
+        options = ("-z", "--name-only", "--diff-filter=M", "--ignore-submodules")
+        names = git.text(repository, "diff", *options, f"{commit}^", commit)
     except UsageError:
         return []  # the first commit has no parent
-    paths = names.splitlines()
+    paths = names.split("\0")[:-1]
     if len(paths) > _MOST_FILES:
         return []
     return [target for path in paths for target in _changed_in(repository, commit, path)]

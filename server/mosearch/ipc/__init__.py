@@ -3,13 +3,13 @@ their own.  Knows nothing of what is said over them."""
 
 from mosearch.ipc.address import Address, read_address, write_address
 from mosearch.ipc.listening import listen, remove_socket
-from mosearch.ipc.places import MAX_SOCKET_PATH, RUNTIME_VARIABLE, log_folder, runtime_folder
+from mosearch.ipc.places import RUNTIME_VARIABLE, address_path, log_folder, runtime_folder
 from mosearch.ipc.spawn import log_tail, spawn
 
 __all__ = [
-    "MAX_SOCKET_PATH",
     "RUNTIME_VARIABLE",
     "Address",
+    "address_path",
     "listen",
     "log_folder",
     "log_tail",

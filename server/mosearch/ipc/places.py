@@ -11,12 +11,12 @@ from pathlib import Path
 import platformdirs
 
 from mosearch.errors import HostError
-from mosearch.private import make_private
+from mosearch.private import make_cache, make_private
 from mosearch.settings import cache_dir, folder_from
 
 RUNTIME_VARIABLE = "MOSEARCH_RUNTIME_DIR"
 
-MAX_SOCKET_PATH = 100
+_MAX_SOCKET_PATH = 100
 """Bytes.  The kernel's limit is 108 on Linux and 104 on macOS, the final NUL included."""
 _LONGEST_FILE_NAME = 40
 
@@ -36,12 +36,29 @@ def runtime_folder() -> Path:
     return _made_private(Path(tempfile.gettempdir()) / f"mosearch-{_user_id()}")
 
 
+def address_path(runtime: Path, name: str) -> Path:
+    """The file of this name, beside which a socket will lie.  Raises HostError where its path is too long."""
+    file = runtime / name
+    if len(os.fsencode(file)) > _MAX_SOCKET_PATH:
+        raise HostError(
+            f"{runtime} is too long a path for a socket. Set {RUNTIME_VARIABLE} to a shorter one."
+        )
+    return file
+
+
 def log_folder() -> Path:
-    return _made_private(cache_dir() / "log")
+    """Raises HostError."""
+    try:
+        make_cache(cache_dir() / "log")
+    except OSError as error:
+        raise HostError(
+            f"Cannot use {cache_dir() / 'log'}: {error}. Set MOSEARCH_CACHE_DIR to a folder of yours."
+        ) from error
+    return cache_dir() / "log"
 
 
 def _fits(folder: Path) -> bool:
-    return len(os.fsencode(folder)) + 1 + _LONGEST_FILE_NAME <= MAX_SOCKET_PATH
+    return len(os.fsencode(folder)) + 1 + _LONGEST_FILE_NAME <= _MAX_SOCKET_PATH
 
 
 def _user_id() -> str:

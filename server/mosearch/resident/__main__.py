@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from mosearch import memory
@@ -41,15 +42,13 @@ def _serve(root: Path, address: Path) -> None:
 
         settings = load_settings(root)
         opened = Engine(root, settings, warm_up=True, patience_seconds=PATIENCE_SECONDS)
-    with right, opened as engine:
+    with right, opened as engine, ExitStack() as stack:
         deepening = Deepening(engine)
+        stack.callback(deepening.stop)
         resident = Resident(engine, address, right, gives_way=True, answered=deepening.wake)
-        try:
-            _log.info("serving %s", root)
-            _log.info("leaving %s: %s", root, resident.wait(settings.idle_seconds))
-        finally:
-            resident.close()
-            deepening.stop()
+        stack.callback(resident.close)
+        _log.info("serving %s", root)
+        _log.info("leaving %s: %s", root, resident.wait(settings.idle_seconds))
 
 
 def _options() -> argparse.Namespace:

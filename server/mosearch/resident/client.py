@@ -31,7 +31,7 @@ def address_file(root: Path, settings: Settings) -> Path:
     bearing = {name: value for name, value in asdict(settings).items() if name not in _NO_MATTER}
     identity = json.dumps([__version__, str(root), str(cache_dir().absolute()), bearing])
     name = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return ipc.runtime_folder() / f"resident-{name}.json"
+    return ipc.address_path(ipc.runtime_folder(), f"resident-{name}.json")
 
 
 def ask(root: Path, settings: Settings, request: Request, progress: Progress) -> Answer | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mosearch.errors import QueryError, StoreLockedError, UsageError
+from mosearch.errors import QueryError, StoreFullError, StoreLockedError, UsageError
 from mosearch.progress import Cancel, Progress
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ Answer = dict[str, Any]
 PATIENCE_SECONDS = 5.0
 """How long a command waits for an encoder that starts, where the index is deeper than what is embedded
 without one.  It does not wait merely to re-rank: what stays behind starts one for the next command."""
+
+_LOCK_SECONDS = 10.0
+_BRIEF_LOCK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +135,18 @@ def _hit_json(hit: Hit) -> Answer:
 
 
 def _refresh(engine: Engine, progress: Progress, cancel: Cancel) -> IndexReport:
-    """Update as far as answering needs; while another process does so, answer from what there is."""
+    """Update as far as answering needs; while that cannot be, answer from what there is."""
     from mosearch.types import Depth
 
+    # What was complete once is not waited for: another process may be at it for minutes.
+    timeout = _LOCK_SECONDS if engine.store.last_sync() is None else _BRIEF_LOCK_SECONDS
     try:
-        return engine.update(progress, cancel, depth=Depth.FIRST)
-    except StoreLockedError as error:
-        return engine.report(warning=f"Answers may miss the latest changes: {error}")
+        return engine.update(progress, cancel, depth=Depth.FIRST, lock_timeout=timeout)
+    except (StoreLockedError, StoreFullError) as error:
+        report = engine.report(warning=f"Answers may miss the latest changes: {error}")
+        if not report.files and isinstance(error, StoreFullError):
+            raise
+        return report
 
 
 def _place(engine: Engine, request: Request) -> StoredChunk:

@@ -10,6 +10,7 @@ This room knows no torch, no LSP and no parsing.  Importing it does not import L
 """
 
 from mosearch.store._store import Store
+from mosearch.store._users import users
 from mosearch.store._values import (
     ROWS_VERSION,
     Coverage,
@@ -25,4 +26,5 @@ __all__ = [
     "MissingTexts",
     "Store",
     "StoreStats",
+    "users",
 ]

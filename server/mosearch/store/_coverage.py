@@ -43,7 +43,7 @@ class CoverageCounter:
     def _count(self, name: Hashable, table: VectorTable, directory: Directory) -> int:
         """How many texts of the directory a table has."""
         # The version is read before the rows: rows newer than it are then merely read again next time.
-        versions = directory.version, table.version()
+        versions = table, directory.version, table.version()
         known = self._covered.get(name)
         if known is None or known[0] != versions:
             self._covered[name] = known = versions, _shared(directory.keys, table.keys())

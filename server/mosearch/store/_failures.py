@@ -25,10 +25,15 @@ else:
     _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
     _NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_HANDLES = frozenset({errno.EMFILE, errno.ENFILE})
+_PASSING = frozenset(
+    getattr(errno, name, -1)
+    for name in ("EAGAIN", "EBUSY", "EINTR", "ENOLCK", "ENOMEM", "ENOTCONN", "ESTALE", "ETIMEDOUT")
+)
+"""What network file systems and crowded machines give: it says nothing of what was written."""
 _PANICS = frozenset({"PanicException", "RustPanic"})
 """What a panic in Rust arrives as, the latter from work that goes on in the background.  They cannot
 be imported, and the first is no Exception."""
-_CONFLICT = re.compile(r"commit conflict|concurrent", re.IGNORECASE)
+_CONFLICT = re.compile(r"commit conflict|concurrent (commit|transaction|writer)", re.IGNORECASE)
 
 ATTEMPTS = 3
 """At reading what others change at the same moment."""
@@ -78,6 +83,11 @@ def _ours(error: BaseException, action: str, folder: Path) -> StoreError:
         return StoreError(
             f"Could not {action} in {folder}: too many files are open ({text}). "
             "Raise `ulimit -n` and try again."
+        )
+    if code in _PASSING:
+        return StoreError(
+            f"Could not {action}: the file system of {folder} did not answer as it should ({text}). "
+            "Nothing is lost; try again."
         )
     if _CONFLICT.search(text):
         return StoreLockedError(

@@ -31,6 +31,12 @@ def folder_bytes(folder: Path | str) -> int:
     return total
 
 
+def versions(folder: Path) -> list[int]:
+    """How many versions each table below `folder` keeps; [0] where there is none."""
+    kept = [len([*found.iterdir()]) for found in tables_folder(folder).glob("*.lance/_versions")]
+    return kept or [0]
+
+
 def generation(index_dir: Path) -> str | None:
     """The random name given to the tables when they were created; None when there are none.
 

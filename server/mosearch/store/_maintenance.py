@@ -7,12 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from mosearch.store._chunks import MANY_ROWS
+from mosearch.store._folders import versions
 from mosearch.store._locks import TIMEOUT, ProcessLock
 from mosearch.store._prune import prune
 from mosearch.store._tables import Tables
 
 _MOST_FRAGMENTS = 64
 """Each write leaves a fragment, and each costs every query a little."""
+_MOST_VERSIONS = 256
+"""Each write leaves one, with files of its own, also one that leaves no fragment, such as another time of a
+file that has no chunks."""
 _MOST_DEAD_SHARE = 0.3
 _MOST_UNINDEXED_SHARE = 0.1
 _FEW_ROWS = 1_000
@@ -23,10 +27,12 @@ writer could not, so writers are locked out while old versions are removed.  Tha
 what no version knows of: a killed process left it, and LanceDB would keep it for a week."""
 
 
-def is_due(tables: Tables, ann_rows: int) -> bool:
+def is_due(tables: Tables, index_dir: Path, vectors_dir: Path, ann_rows: int) -> bool:
     vectors = tables.vectors.all().values()
     fragments = [tables.files.fragments(), tables.chunks.fragments(), *(t.fragments() for t in vectors)]
     if max(fragments) > _MOST_FRAGMENTS or any(table.needs_index(ann_rows) for table in vectors):
+        return True
+    if max((*versions(index_dir), *versions(vectors_dir))) > _MOST_VERSIONS:
         return True
     rows = tables.chunks.rows()
     if tables.chunks.unindexed() > max(_FEW_ROWS, _MOST_UNINDEXED_SHARE * rows):

@@ -88,7 +88,7 @@ class Matrices:
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._known: OrderedDict[Hashable, tuple[int, Matrix]] = OrderedDict()
+        self._known: OrderedDict[Hashable, tuple[VectorTable, int, Matrix]] = OrderedDict()
 
     def of(self, name: Hashable, table: VectorTable) -> Matrix | None:
         """None for a table with too many rows."""
@@ -96,15 +96,17 @@ class Matrices:
             # The version is read first: rows newer than it are then merely read again next time.
             version = table.version()
             known = self._known.get(name)
-            if known is None or known[0] != version:
+            if known is not None and known[0] is not table:
+                known = None  # another table of this name: the versions of the two cannot be compared
+            if known is None or known[1] != version:
                 if table.rows() > MOST_ROWS:
                     self._known.pop(name, None)
                     return None
-                known = self._known[name] = version, _read(table, known[1] if known else None)
+                known = self._known[name] = table, version, _read(table, known[2] if known else None)
             self._known.move_to_end(name)
             while len(self._known) > _MOST_TABLES:
                 self._known.popitem(last=False)
-            return known[1]
+            return known[2]
 
     def learn(
         self, name: Hashable, table: VectorTable, before: int, digests: list[bytes], rows: Float16
@@ -112,12 +114,13 @@ class Matrices:
         """These rows were just added to what was version `before`: they need not be read back."""
         with self._mutex:
             known = self._known.get(name)
-            if known is None or (known[0], table.version()) != (before, before + 1):
+            if known is None or known[0] is not table or (known[1], table.version()) != (before, before + 1):
                 return
-            total = len(known[1].rows) + len(rows)
+            total = len(known[2].rows) + len(rows)
             # What was read while these rows were written may hold them already.
             if total <= MOST_ROWS and total == table.rows():
-                self._known[name] = before + 1, _joined([known[1], _packed(numbers(digests), rows)])
+                matrix = _joined([known[2], _packed(numbers(digests), rows)])
+                self._known[name] = table, before + 1, matrix
 
 
 def _read(table: VectorTable, old: Matrix | None) -> Matrix:

@@ -1,14 +1,9 @@
-"""Dropping vectors that no worktree uses any more.
-
-The folder of vectors keeps a note of each index folder that uses it; a vector is unused when its digest
-is live in none of them.
-"""
+"""Dropping vectors that no worktree uses any more: those whose digests are live in none of them."""
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -21,29 +16,21 @@ from mosearch.store._files import FilesTable
 from mosearch.store._folders import tables_folder
 from mosearch.store._locks import ProcessLock
 from mosearch.store._tables import Tables, connect, new_session
+from mosearch.store._users import users
 from mosearch.store._vectors import SECONDS_PER_DAY, VectorTable
 
-_USERS = "users"
+_MOST_LIVE = "most-live"
 _MODELS = "models"
 _LEAST_AGE_DAYS = 30
 """Young vectors stay: branches are switched back to, deletions undone, models tried and compared."""
 _MOST_UNUSED_SHARE = 0.5
 _TOO_MANY_UNUSED_SHARE = 0.8
-"""With two exits, chunks and vectors then take half as much again as they would without."""
+"""With two exits, chunks and vectors then take half as much again as they would without.  Shares are those of
+the most texts that were live at once within a month: a branch that holds little is soon left again."""
 _PATIENCE_S = 1.0
 """Who wants to add vectors waits meanwhile."""
 _FEW_UNUSED = 2_000
 """Fewer take a megabyte or two: nothing is gained by dropping them."""
-
-
-def register(index_dir: Path, vectors_dir: Path) -> None:
-    """Notes that `index_dir` uses the vectors in `vectors_dir`."""
-    folder = vectors_dir / _USERS
-    path = str(index_dir.resolve())
-    note = folder / hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-    if not note.exists():
-        make_private(folder)
-        note.write_bytes(path.encode("utf-8", "surrogateescape"))
 
 
 def note_model(vectors_dir: Path, key: str) -> None:
@@ -78,59 +65,67 @@ def prune(tables: Tables, vectors_dir: Path) -> int:
     """
     drop_models(tables, vectors_dir, (), _LEAST_AGE_DAYS)
     own = len(np.unique(tables.chunks.directory(tables.files.snapshot()).keys))
-    crowded = [t for t in tables.vectors.all().values() if t.rows() > (1 + _MOST_UNUSED_SHARE) * own]
+    most = _most_live(vectors_dir, own)
+    crowded = [t for t in tables.vectors.all().values() if t.rows() > (1 + _MOST_UNUSED_SHARE) * most]
     if not crowded:
         return 0
-    indexes = list(_users(vectors_dir))
+    indexes = list(users(vectors_dir))
     with suppress(StoreLockedError), ExitStack() as stack:
         for index_dir in indexes:
             stack.enter_context(ProcessLock(index_dir / "writer.lock").held(_PATIENCE_S))
-        return _drop_unused(crowded, _live_digests(indexes))
+        live = _live_digests(indexes)
+        return 0 if live is None else _drop_unused(crowded, live, most)
     return 0
 
 
-def _drop_unused(tables: Collection[VectorTable], live: Collection[bytes]) -> int:
+def _most_live(vectors_dir: Path, live: int) -> int:
+    """The most texts that were live at once within a month, `live` now among them."""
+    note = vectors_dir / _MOST_LIVE
+    with suppress(OSError, ValueError):
+        noted = int(note.read_text("ascii"))
+        if noted > live and time.time() - note.stat().st_mtime < _LEAST_AGE_DAYS * SECONDS_PER_DAY:
+            return noted
+    with suppress(OSError):
+        note.write_text(str(live), "ascii")
+    return live
+
+
+def _drop_unused(tables: Collection[VectorTable], live: Collection[bytes], most: int) -> int:
     today = int(time.time()) // SECONDS_PER_DAY
     total = 0
     for table in tables:
         unused = [(digest, day) for digest, day in table.days() if digest not in live]
-        surplus = _surplus(unused, len(live), today)
+        surplus = _surplus(unused, len(live), max(most, len(live)), today)
         table.delete(sorted(surplus))
         total += len(surplus)
     return total
 
 
-def _surplus(unused: Sequence[tuple[bytes, int]], live: int, today: int) -> list[bytes]:
-    """Which of the unused (digest, day) may go.
+def _surplus(unused: Sequence[tuple[bytes, int]], live: int, most: int, today: int) -> list[bytes]:
+    """Which of the unused (digest, day) may go, where `most` were live at once within a month.
 
-    Few of them stay, many stay for a month.  Nearly as many as are in use, or more, are thinned out to half
+    Few of them stay, many stay for a month.  Nearly as many as were in use, or more, are thinned out to half
     of that whatever their age: the disk is not for texts that nobody has any more.
     """
-    most = max(int(_TOO_MANY_UNUSED_SHARE * live), _FEW_UNUSED)
-    if len(unused) <= _MOST_UNUSED_SHARE * live:
+    beside = most - live
+    few = beside + int(_MOST_UNUSED_SHARE * most)
+    if len(unused) <= few:
         return []
-    if len(unused) <= most:
+    if len(unused) <= max(beside + int(_TOO_MANY_UNUSED_SHARE * most), _FEW_UNUSED):
         return [digest for digest, day in unused if day < today - _LEAST_AGE_DAYS]
     newest_first = sorted(unused, key=lambda item: -item[1])
-    return [digest for digest, _ in newest_first[int(_MOST_UNUSED_SHARE * max(live, _FEW_UNUSED)) :]]
+    return [digest for digest, _ in newest_first[max(few, int(_MOST_UNUSED_SHARE * _FEW_UNUSED)) :]]
 
 
-def _users(vectors_dir: Path) -> Iterator[Path]:
-    """The index folders noted here; notes of those that are gone are removed."""
-    for note in (vectors_dir / _USERS).iterdir():
-        index_dir = Path(note.read_bytes().decode("utf-8", "surrogateescape"))
-        if (tables_folder(index_dir) / "meta.json").exists():
-            yield index_dir
-        else:
-            note.unlink()
-
-
-def _live_digests(index_dirs: Sequence[Path]) -> set[bytes]:
-    """Digests that are live in any of these indexes."""
+def _live_digests(index_dirs: Sequence[Path]) -> set[bytes] | None:
+    """Digests that are live in any of these indexes; None where one does not read back, which may use any."""
     live: set[bytes] = set()
     for index_dir in index_dirs:
-        connection = connect(tables_folder(index_dir), new_session())
-        files = FilesTable(connection.open_table("files")).snapshot()
-        digests = ChunksTable(connection.open_table("chunks")).live_digests(None, files)
+        try:
+            connection = connect(tables_folder(index_dir), new_session())
+            files = FilesTable(connection.open_table("files")).snapshot()
+            digests = ChunksTable(connection.open_table("chunks")).live_digests(None, files)
+        except (RuntimeError, ValueError, OSError, LookupError):
+            return None
         live.update(row.tobytes() for row in digests)
     return live

@@ -12,6 +12,7 @@ from mosearch.store._folders import generation, tables_folder
 from mosearch.store._locks import ProcessLock
 
 _PREFIX = "damaged-"
+_TIME = "%Y%m%d-%H%M%S"
 
 
 def quarantine(
@@ -78,9 +79,17 @@ def _set_vectors_aside(folder: Path) -> None:
             _move(path)
 
 
+def drop_set_aside(folder: Path, least_age_days: float) -> None:
+    """Remove what was set aside in `folder` so long ago."""
+    before = time.strftime(_TIME, time.localtime(time.time() - 86_400 * least_age_days))
+    for path in folder.glob(f"{_PREFIX}*"):
+        if path.name.removeprefix(_PREFIX) < before:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _move(path: Path) -> Path:
     for older in path.parent.glob(f"{_PREFIX}*-{path.name}"):
         shutil.rmtree(older, ignore_errors=True)
-    target = path.with_name(f"{_PREFIX}{time.strftime('%Y%m%d-%H%M%S')}-{path.name}")
+    target = path.with_name(f"{_PREFIX}{time.strftime(_TIME)}-{path.name}")
     path.rename(target)
     return target

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -18,13 +17,14 @@ from numpy.typing import NDArray
 
 from mosearch.errors import StoreDamagedError, StoreLockedError
 from mosearch.globs import matching
-from mosearch.ipc.spawn import detached
+from mosearch.ipc import log_folder, spawn
 from mosearch.private import make_private
 from mosearch.store._failures import ATTEMPTS, retried, translated
 from mosearch.store._folders import folder_bytes, generation, tables_folder
 from mosearch.store._locks import TIMEOUT, ProcessLock
-from mosearch.store._quarantine import quarantine
+from mosearch.store._quarantine import drop_set_aside, quarantine
 from mosearch.store._shared import SharedVectors
+from mosearch.store._users import register
 from mosearch.store._values import (
     MOST_ROWS,
     Coverage,
@@ -77,7 +77,6 @@ class Store(SharedVectors):
         """
         from mosearch.store._coverage import CoverageCounter
         from mosearch.store._matrix import Matrices
-        from mosearch.store._prune import register
         from mosearch.store._tables import open_tables
 
         with translated("open the index", index_dir):
@@ -312,17 +311,21 @@ class Store(SharedVectors):
             _maintenance.index_words(self._tables, self.index_dir)
 
     def maintenance_due(self, ann_rows: int = MOST_ROWS) -> bool:
-        """Whether `optimize` would now pay: many small writes, many dead rows, much that is not indexed."""
+        """Whether `optimize` would now pay: many small writes, many dead rows, much that is not indexed, many
+        old versions."""
         from mosearch.store import _maintenance
 
         with translated("inspect the index", self.index_dir):
-            return retried(lambda: _maintenance.is_due(self._tables, ann_rows))
+            return retried(
+                lambda: _maintenance.is_due(self._tables, self.index_dir, self.vectors_dir, ann_rows)
+            )
 
     def optimize(self, ann_rows: int = MOST_ROWS) -> bool:
         """Sweeps, merges small writes, brings the indices up to date, and prunes the vectors.
 
-        Vector tables of `ann_rows` rows or more get an approximate index.  Vectors that no index uses,
-        in whichever worktree, are dropped when they are a month old and half as many as the used ones.
+        Vector tables of `ann_rows` rows or more get an approximate index.  Of vectors that no index uses, in
+        whichever worktree, some are dropped where there are more than half as many as were in use at once
+        within a month: those that are a month old, or the oldest where there are very many.
         Others may read and write meanwhile.  Returns False when another process is already at it.
         """
         from mosearch.store import _maintenance
@@ -342,17 +345,16 @@ class Store(SharedVectors):
         nothing.
         """
         folders = self.index_dir.resolve(), self.vectors_dir.resolve()
-        # Nothing is inherited: a language server's standard streams carry its protocol.
-        return subprocess.Popen(
-            [sys.executable, "-m", "mosearch.store", *map(str, folders), str(ann_rows)],
-            cwd=folders[0],  # `-m` makes it importable: nobody else can write to it
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            **detached(),
-        )
+        with translated("optimize the index", self.index_dir):
+            log = log_folder() / "maintenance.log"
+            return spawn("mosearch.store", [*map(str, folders), str(ann_rows)], folders[0], log)
 
     quarantine = staticmethod(quarantine)
+
+    def drop_set_aside(self, least_age_days: float) -> None:
+        """Remove what `quarantine` set aside so long ago."""
+        for folder in (self.index_dir, tables_folder(self.vectors_dir)):
+            drop_set_aside(folder, least_age_days)
 
     # Helpers
 

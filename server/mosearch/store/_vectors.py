@@ -217,7 +217,8 @@ class VectorTables:
     def __init__(self, connection: Any, folder: Path) -> None:
         self._connection = connection
         self._folder = folder
-        self._open: dict[str, VectorTable] = {}
+        self._open: dict[str, tuple[int, VectorTable]] = {}
+        """What is open, and of which folder on disk: others may drop a table and make another."""
         self._mutex = threading.Lock()
 
     def find(self, fingerprint: str, exit: int) -> VectorTable | None:
@@ -256,16 +257,30 @@ class VectorTables:
         raw = self._connection.create_table(name, schema=schema(dim))
         index_digests(raw)
         with self._mutex:
-            return self._open.setdefault(name, VectorTable(raw))
+            found = self._open.setdefault(name, (_identity(self._folder / f"{name}.lance"), VectorTable(raw)))
+            return found[1]
 
     def _find(self, name: str) -> VectorTable | None:
         with self._mutex:
-            if name not in self._open:
-                # Without a whole version it is being created just now, or was when a process was killed.
-                if not _has_version(self._folder / f"{name}.lance"):
-                    return None
-                self._open[name] = VectorTable(retried(lambda: self._connection.open_table(name)))
-            return self._open[name]
+            folder = self._folder / f"{name}.lance"
+            # Without a whole version it is being created just now, or was when a process was killed, or
+            # another process dropped it.
+            if not _has_version(folder):
+                self._open.pop(name, None)
+                return None
+            identity, known = _identity(folder), self._open.get(name)
+            if known is None or known[0] != identity:
+                table = VectorTable(retried(lambda: self._connection.open_table(name)))
+                known = self._open[name] = identity, table
+            return known[1]
+
+
+def _identity(folder: Path) -> int:
+    """What another folder in its place would not have; 0 where there is none any more."""
+    try:
+        return folder.stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def _has_version(folder: Path) -> bool:

@@ -21,8 +21,10 @@ _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x40, 0x80, 0x100, 0x200
 _DELETE_SELF, _MOVE_SELF = 0x400, 0x800
 _UNMOUNT, _OVERFLOW, _IGNORED = 0x2000, 0x4000, 0x8000
 _ONLYDIR, _DONT_FOLLOW, _ISDIR = 0x1000000, 0x2000000, 0x40000000
-_MASK = (_MODIFY | _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF) | (
-    _ONLYDIR | _DONT_FOLLOW
+_MASK = (
+    (_MODIFY | _ATTRIB | _CLOSE_WRITE | _CREATE | _DELETE)
+    | (_MOVED_FROM | _MOVED_TO | _DELETE_SELF | _MOVE_SELF)
+    | (_ONLYDIR | _DONT_FOLLOW)
 )
 _FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _HEAD = struct.Struct("iIII")
@@ -49,8 +51,13 @@ class FolderWatch:
         self._root = root
         self._is_wanted = is_wanted
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._descriptor = self._checked(self._libc.inotify_init1(_FLAGS))
         self._waker, self._wake = os.pipe()
+        try:
+            self._descriptor = self._checked(self._libc.inotify_init1(_FLAGS))
+        except OSError:
+            os.close(self._waker)
+            os.close(self._wake)
+            raise
         self._folders: dict[int, str] = {}
         self._closing = threading.Lock()
         self._is_closed = False

@@ -88,15 +88,14 @@ def _visit(
     prefix = level.prefix[cut:]
     for entry in entries:
         name = entry.name
-        is_link = _is_link(entry)
         try:
+            is_link = _is_link(entry)
             is_dir = not is_link and entry.is_dir(follow_symlinks=False)
             verdict = rules.verdict(level, name, is_dir)
             if verdict is Verdict.IGNORED:
                 continue
             if not name.isascii() and not _is_utf8(name):
-                shown = os.fsencode(name).decode("utf-8", "backslashreplace")
-                yield SkippedFile(prefix + shown, SkipReason.BAD_NAME)
+                yield SkippedFile(prefix + _shown(name), SkipReason.BAD_NAME)
             elif is_link:
                 yield SkippedFile(prefix + name, SkipReason.SYMLINK)
             elif is_dir:
@@ -108,7 +107,7 @@ def _visit(
         except FileNotFoundError:
             continue
         except OSError as error:
-            yield SkippedFile(prefix + name, SkipReason.UNREADABLE, _reason(error))
+            yield SkippedFile(prefix + _shown(name), SkipReason.UNREADABLE, _reason(error))
 
 
 def _file(entry: os.DirEntry[str], path: str, max_file_bytes: int) -> FileStat | SkippedFile:
@@ -116,6 +115,10 @@ def _file(entry: os.DirEntry[str], path: str, max_file_bytes: int) -> FileStat |
     if status.st_size > max_file_bytes:
         return SkippedFile(path, SkipReason.OVERSIZED, f"{status.st_size} bytes")
     return FileStat(path, status.st_size, changed_ns(status))
+
+
+def _shown(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _is_link(entry: os.DirEntry[str]) -> bool:
