@@ -8,7 +8,7 @@ from pathlib import Path
 from mosearch.parsing import CHUNKING_VERSION, language_of, parse
 
 SAMPLES = Path(__file__).parent / "parsing_samples"
-RECORDED = (4, "e533ad6ea2970e32")
+RECORDED = (5, "23566ccdd08d897c")
 
 
 def test_other_chunks_mean_another_version() -> None:

@@ -9,7 +9,7 @@ from mosearch.errors import QueryError
 from mosearch.parsing import chunk_at, language_of, parse_file
 from mosearch.store import Store
 from mosearch.text import digest
-from mosearch.types import Chunk, ParsedFile, StoredChunk, SymbolKind
+from mosearch.types import Chunk, ParsedFile, Span, StoredChunk, SymbolKind
 from mosearch.workspace import decode
 
 
@@ -82,7 +82,7 @@ def other_parts(place: StoredChunk, store: Store) -> list[StoredChunk]:
 
     Raises `StoreError`.
     """
-    if place.chunk.parts == 1:
+    if place.chunk.parts == 1 or not place.chunk.symbol:
         return []
     namesakes = [each for each in store.chunks_of(place.path) if _name(each) == _name(place)]
     # Not by where it lies: an editor may show it on other lines.
@@ -98,7 +98,7 @@ def overlap(one: StoredChunk, other: StoredChunk) -> bool:
     """Whether they share lines, or are parts of one symbol."""
     if one.path != other.path:
         return False
-    if one.chunk.whole is not None and (_name(one), one.chunk.whole) == (_name(other), other.chunk.whole):
+    if one.chunk.whole is not None and one.chunk.symbol and _symbol(one) == _symbol(other):
         return True
     return one.chunk.start_line <= other.chunk.end_line and other.chunk.start_line <= one.chunk.end_line
 
@@ -112,6 +112,10 @@ def _read(path: Path) -> bytes:
     if content is None:
         raise QueryError(f"{path} is no text, so there is no code in it to compare.")
     return content
+
+
+def _symbol(stored: StoredChunk) -> tuple[tuple[str, str], Span | None]:
+    return _name(stored), stored.chunk.whole
 
 
 def _name(stored: StoredChunk) -> tuple[str, str]:

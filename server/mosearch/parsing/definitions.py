@@ -210,7 +210,7 @@ def _nested(
         each.path = (*parent.path, *([parent.name] if parent.name else []), *receiver)[-_MAX_PATH:]
         if each.capture == "function" and (receiver or parent.capture in _METHOD_HOLDERS):
             each.capture = "method"
-        if each.capture == "method" and (each.name in _CONSTRUCTORS or each.name == parent.name):
+        if each.capture == "method" and each.name in (*_CONSTRUCTORS, *each.path[-1:]):
             each.capture = "constructor"
         stack.append(each)
         yield each, parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import threading
 import time
@@ -15,9 +16,11 @@ from mosearch.errors import ParseError
 from mosearch.parsing.macros import item_macros, without_macros, without_wrappers
 
 PARSE_SECONDS = 5.0
-"""Ordinary code takes about 0.4 s per MB; error recovery on garbage can take minutes."""
+"""Of the processor, so that what a file gives does not depend on what else runs.  Ordinary code takes about
+0.4 s per MB; error recovery on garbage can take minutes."""
 
 _READ_BYTES = 65_536
+_SAME_LENGTH = "mosearch.same_length"
 _MACROS_DEEP = 4
 """So deep are macros around items followed."""
 
@@ -93,7 +96,8 @@ def matches(source: bytes, grammar: Grammar) -> tuple[list[Match], bool]:
     """
     if grammar.has_macros:
         source = without_macros(source)
-    deadline = time.monotonic() + PARSE_SECONDS
+    source = _decodable(source)
+    deadline = time.thread_time() + PARSE_SECONDS
     tree = _parsed(source, grammar, deadline)
     wrappers: list[Node] = []
     if grammar.wraps_items:
@@ -105,9 +109,25 @@ def matches(source: bytes, grammar: Grammar) -> tuple[list[Match], bool]:
     return [*(captures for _, captures in found), *heads], tree.root_node.has_error
 
 
+def _decodable(source: bytes) -> bytes:
+    """As long as `source`, with `?` for bytes that are no UTF-8, on which predicates of queries would fail.
+
+    An editor may send halves of surrogate pairs.
+    """
+    return source.decode("utf-8", _SAME_LENGTH).encode("utf-8")
+
+
+def _marked(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return "?" * (error.end - error.start), error.end
+
+
+codecs.register_error(_SAME_LENGTH, _marked)
+
+
 def _parsed(source: bytes, grammar: Grammar, deadline: float) -> Tree:
     def late(*_: object) -> bool:
-        return time.monotonic() > deadline
+        return time.thread_time() > deadline
 
     def read(offset: int, _: object) -> bytes:
         return source[offset : offset + _READ_BYTES]

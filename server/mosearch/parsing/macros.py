@@ -7,7 +7,6 @@ What Rust wraps around items (`cfg_rt! { … }`) can only be told from other mac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from tree_sitter import Node
 
@@ -51,16 +50,13 @@ def without_macros(source: bytes) -> bytes:
 
 def item_macros(root: Node) -> list[Node]:
     """The macro calls below the root of a Rust tree in whose braces items seem to stand, outer ones only."""
-    return list(_item_macros(root))
-
-
-def _item_macros(holder: Node) -> Iterator[Node]:
-    for child in holder.children:
-        if child.type == "macro_invocation" and _ITEMS.match(_braces(child).text or b""):
-            yield child
-        for grandchild in child.children:
-            if grandchild.type in _ITEM_HOLDERS:
-                yield from _item_macros(grandchild)
+    found, holders = [], [root]
+    while holders:
+        for child in holders.pop().children:
+            if child.type == "macro_invocation" and _ITEMS.match(_braces(child).text or b""):
+                found.append(child)
+            holders += [grandchild for grandchild in child.children if grandchild.type in _ITEM_HOLDERS]
+    return sorted(found, key=lambda macro: macro.start_byte)
 
 
 def without_wrappers(source: bytes, macros: list[Node]) -> bytes:

@@ -12,8 +12,9 @@ from mosearch.parsing import names
 from mosearch.parsing.definitions import Definition
 
 _LINE = re.compile(rb"[^\n]*\n?")
-_FENCE = re.compile(rb" {0,3}(```+|~~~+)")
-_HEADING = re.compile(rb" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*\r?\n?$")
+# What is said beside an opening fence of backticks holds none: ```so``` is code within a line.
+_FENCE = re.compile(rb" {0,3}(```+(?=[^`]*$)|~~~+)")
+_HEADING = re.compile(rb" {0,3}(#{1,6})(?=[ \t\r\n]|$)")
 _UNDERLINE = re.compile(rb" {0,3}(=+|-+)[ \t]*\r?\n?$")
 # Lines that are no paragraph, so that a line of dashes below them is a rule, not an underline.
 _NO_PARAGRAPH = re.compile(rb"\s*(?:$|[#>|]|[-*+][ \t]|\d+[.)][ \t]|---|===|\t| {4})")
@@ -53,11 +54,18 @@ def _headings(source: bytes) -> list[tuple[int, int, str]]:
             fence = mark[1]
             line = b""
         elif heading := _HEADING.match(line):
-            found.append((match.start(), len(heading[1]), _title(heading[2] or b"")))
+            found.append((match.start(), len(heading[1]), _title(_unclosed(line[heading.end() :]))))
         elif (under := _UNDERLINE.match(line)) and not _NO_PARAGRAPH.match(previous):
             found.append((previous_start, 1 if under[1][:1] == b"=" else 2, _title(previous)))
         previous, previous_start = line, match.start()
     return found
+
+
+def _unclosed(title: bytes) -> bytes:
+    """A heading without the number signs that may close it."""
+    title = title.strip()
+    bare = title.rstrip(b"#")
+    return bare if not bare or bare[-1:].isspace() else title
 
 
 def _title(line: bytes) -> str:

@@ -14,7 +14,7 @@ PART_LINES = 60
 """The most lines in one chunk: what fits a screen."""
 
 _LINE_COST = PART_BYTES / PART_LINES
-_LINE = re.compile(rb"[^\n]*[^\s][^\n]*")
+_LINE = re.compile(rb"[^\n]+")
 _WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]")
 # A line that goes on with, or closes, what came before is no place to begin a part.
 _CONTINUES = re.compile(rb"[ \t]*(?:[)\]}]|(?:end|else|elif|elsif|except|rescue|finally|catch|fi|done)\b)")
@@ -86,6 +86,8 @@ def _lines(source: bytes, each: Piece) -> list[Piece]:
         return [each]
     lines = []
     for match in _LINE.finditer(source, each.start, each.end):
+        if match[0].isspace():
+            continue
         start, end = match.span()
         while end - start > PART_BYTES:
             cut = char_boundary(source, start + PART_BYTES)

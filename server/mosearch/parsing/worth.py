@@ -41,6 +41,9 @@ _WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]")
 _CONDITION = re.compile(
     rb"^[ \t]*#[ \t]*(?:if|ifdef|ifndef|elif|else|endif|pragma|undef)\b(?:\\\r?\n|[^\n])*", re.MULTILINE
 )
+_HEAD = re.compile(
+    rb"\s*(?:#\s*(?:include|if|define|pragma)|import|from|package|using|use|module|namespace)\b"
+)
 _DATA = re.compile(
     rb"""(?x)
     \\(?: x[0-9A-Fa-f]{1,2} | u[0-9A-Fa-f]{4} | [0-7]{1,3} ) | \b0[xX][0-9A-Fa-f]+[uUlL]*
@@ -67,14 +70,27 @@ def licences(source: bytes, comments: list[tuple[int, int]]) -> list[tuple[int, 
     """
     found: list[tuple[int, int]] = []
     block: list[tuple[int, int]] = []
+    code_above = False
+    last = 0
     for start, end in comments:
         if block and (source.startswith(b"/*", start) or _is_break(source[block[-1][1] : start])):
-            found += _licence(source, block)
+            if not (code_above and _documents(source, block)):
+                found += _licence(source, block)
             block = []
+        code_above = code_above or (not block and bool(source[last:start].strip()))
+        last = end
         if start > _LICENCE_STARTS_WITHIN and not block:
             break
         block.append((start, end))
-    return found + _licence(source, block) if block else found
+    if block and not (code_above and _documents(source, block)):
+        found += _licence(source, block)
+    return found
+
+
+def _documents(source: bytes, block: list[tuple[int, int]]) -> bool:
+    """Whether a definition seems to begin in the line below."""
+    rest = source[block[-1][1] :].split(b"\n", 2)
+    return len(rest) > 1 and bool(rest[1].strip()) and not _HEAD.match(rest[1])
 
 
 def _is_break(gap: bytes) -> bool:
@@ -107,8 +123,6 @@ class Preamble:
 
     def is_all_of(self, pieces: list[Piece]) -> bool:
         """Whether `pieces` hold no statement and no prose."""
-        if not self._ranges:
-            return False
         return not any(self._says_something(each.start, each.end) for each in pieces if not each.silent)
 
     def _says_something(self, start: int, end: int) -> bool:

@@ -27,10 +27,9 @@ class Candidate:
 
 
 def symbol_of(stored: StoredChunk) -> tuple[int, str, str, int]:
-    """The same for the parts of one symbol, also of overloads no other's; and for the parts of code without a
-    name."""
+    """The same for the parts of one symbol, also of overloads no other's."""
     chunk = stored.chunk
-    return (stored.file_id, chunk.container, chunk.symbol, (chunk.whole or chunk.span).start_byte)
+    return (stored.file_id, chunk.container, chunk.symbol, chunk.symbol_span.start_byte)
 
 
 def key(stored: StoredChunk) -> tuple[int, int, int]:

@@ -143,7 +143,7 @@ DUPLICATE_COSINE: Final = 0.95
 """The same for models whose scores are cosine similarities: a guess."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)  # 15 kB each
 def signs(text: str) -> Signs:
     """What `compared` looks at; never fails, whatever the text."""
     plain = _COMMENT.sub(" ", text)

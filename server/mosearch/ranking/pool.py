@@ -102,7 +102,9 @@ def gather(
         files=files,
         name=np.array([kin.share(terms_of_text(name_of(s.path, s.chunk))) for s in chunks]),
         place=np.array([places[stored.path] for stored in chunks]),
-        covered=covered(query.terms, [stored.chunk.text.lower() for stored in chunks], files),
+        covered=covered(
+            query.terms, [stored.chunk.text.lower().replace("_", "") for stored in chunks], files
+        ),
         defines=defines,
         as_written=defines & np.array([stored.chunk.symbol in query.names for stored in chunks], bool),
         of_type=defines & np.array([stored.chunk.kind in _TYPES for stored in chunks], bool),

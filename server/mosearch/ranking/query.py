@@ -20,7 +20,20 @@ _STOP_WORDS = frozenset(
 )
 
 _QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”')
-_QUALIFIED_NAME = re.compile(r"[^\W\d]\w*(?:(?:\.|::|#|->)[^\W\d]\w*)*")
+_NAME = r"[^\W\d]\w*"
+_QUALIFIED_NAME = re.compile(rf"{_NAME}(?:(?:\.|::|#|->)~?{_NAME})*")
+# As the whole of a question: also empty?, save!, name=, foldl', ~Pool, Pool::~Pool, acquire(), operator==.
+_WHOLE_NAME = re.compile(
+    rf"(?:{_NAME}(?:\.|::|#|->))*(?P<last>(?:operator\s*[^\w\s]+|[~#]?{_NAME}[?!=']?))(?:\(\))?"
+)
+_FILE_ENDINGS = frozenset(
+    """
+    c cc cfg conf cpp cs css csv ex exs go h hpp hs htm html ini java js json jsx kt lock lua md mjs php proto
+    py pyi rb rs rst scala sh sql swift toml ts tsx txt xml yaml yml zig
+    """.split()
+)
+_ALSO_MEMBERS = frozenset({"csv", "html", "json", "lock", "xml"})
+"""Endings that are names of methods, too: `Response.json`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +61,17 @@ def parse_query(text: str) -> Query:
     text = text.strip()
     raw = terms_of_text(text)
     kept = [term for term in raw if term not in _STOP_WORDS]
-    words = text.split()
-    whole_name = len(words) == 1 and _QUALIFIED_NAME.fullmatch(text) is not None
+    whole = None if _is_file(text) else _WHOLE_NAME.fullmatch(text)
     names = {_last_part(word) for word in _names_in(text)}
-    if whole_name:
-        names.add(_last_part(text))
+    if whole is not None:
+        last = "".join(whole["last"].split())
+        names |= {last, last if last.startswith("operator") else last.strip("#?!='")}
     return Query(
         text=text,
         terms=tuple(dict.fromkeys(kept or raw)),
         names=frozenset(names),
         symbols=frozenset(name.lower() for name in names),
-        is_symbol=whole_name,
+        is_symbol=whole is not None,
         quoted=tuple(text.strip() for pair in _QUOTED.findall(text) for text in pair if text.strip()),
     )
 
@@ -69,12 +82,27 @@ def _names_in(text: str) -> list[str]:
     for match in _QUALIFIED_NAME.finditer(text):
         name = match.group()
         called = text[match.end() : match.end() + 1] == "("
+        if not called and _is_file(name):
+            continue
         qualified = not name.isidentifier()
         last = _last_part(name)
         compound = "_" in last.strip("_") or (not last.isupper() and len(split_identifier(last)) > 1)
         if called or qualified or compound:
             found.append(name)
     return found
+
+
+def _is_file(name: str) -> bool:
+    """Whether it is a file's name, or an abbreviation (e.g.), rather than a member's."""
+    head, dot, last = name.rpartition(".")
+    holder = head.rpartition(".")[2]
+    if not dot or not holder or holder.endswith((":", "#", ">")):
+        return False
+    if len(last) == len(holder) == 1 or name.endswith(".js"):
+        return True
+    return last in _FILE_ENDINGS and not (
+        last in _ALSO_MEMBERS and holder[0].isupper() and not holder.isupper()
+    )
 
 
 def _last_part(name: str) -> str:

@@ -14,9 +14,12 @@ from mosearch.types import Chunk, SymbolKind
 TRAITS: Final = ("test", "example", "vendored", "prose", "data", "remainder", "header", "foreign")
 """Each is the name of its factor in `Weights`."""
 
-_TEST = re.compile(r"(^|/)(tests?|testing|__tests__|spec|specs|testdata|fixtures)(/|$)", re.IGNORECASE)
+_TEST = re.compile(
+    r"(^|/)([^/]*\.)?(tests?|testing|__tests__|__mocks__|androidTest|e2e|spec|specs|testdata|fixtures)(/|$)",
+    re.IGNORECASE,
+)
 _TEST_FILE = re.compile(
-    r"(^|/)(tests?|test_[^/]*|[^/]*(_test|_spec|\.test|\.spec|Tests?|Spec|Suite|conftest))\.\w+$"
+    r"(^|/)(tests?|test_[^/]*|[^/]*([-_.]tests?|[-_.]spec|_unittests?|Tests?|Spec|Suite|conftest))\.\w+$"
 )
 _EXAMPLE = re.compile(
     r"(^|/)(examples?|docs?|docs_src|samples?|demos?|benchmarks?|bench)(/|$)", re.IGNORECASE
@@ -24,7 +27,7 @@ _EXAMPLE = re.compile(
 _VENDORED = re.compile(r"(^|/)(_?vendor(ed)?|third[_-]?party|external|deps)(/|$)", re.IGNORECASE)
 _DATA = re.compile(r"\.(json|ya?ml|toml|xml|ini|cfg|properties|csv)$", re.IGNORECASE)
 _HEADER = re.compile(r"\.(h|hh|hpp|hxx)$", re.IGNORECASE)
-_PROSE = frozenset({"markdown", "text", "rst"})
+_PROSE = frozenset({"markdown", "text", "restructuredtext", "asciidoc"})
 _PAGE = re.compile(r"(^|/)docs?/.*\.x?html?$", re.IGNORECASE)
 """Documentation that somebody or some program wrote as pages; elsewhere they may be templates."""
 _FUNCTIONS = frozenset({SymbolKind.FUNCTION, SymbolKind.METHOD, SymbolKind.CONSTRUCTOR, SymbolKind.OPERATOR})

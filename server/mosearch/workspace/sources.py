@@ -52,7 +52,8 @@ def read_source(
     reason_left_out = SkipReason.BINARY if text is None else classify(stat.path, text)
     if text is None or reason_left_out is not None:
         return SkippedFile(stat.path, reason_left_out or SkipReason.BINARY)
-    return Source(stat.path, text, content_hash(data), status.st_size, changed_ns(status))
+    # Of the text, not of the bytes: an editor that shows it without a byte order mark shows no other one.
+    return Source(stat.path, text, content_hash(text), status.st_size, changed_ns(status))
 
 
 def content_hash(data: bytes) -> str:

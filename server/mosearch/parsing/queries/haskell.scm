@@ -7,6 +7,12 @@
   (class_declarations (bind name: (_) @name match: (_) @body) @function)
   (instance_declarations (bind name: (_) @name match: (_) @body) @function)
 ]
+; a <+> b = ..., x `op` y = ...
+[
+  (declarations (function (infix operator: [(operator) (infix_id (_) @name)] @name) match: (_) @body) @function)
+  (class_declarations (function (infix operator: [(operator) (infix_id (_) @name)] @name) match: (_) @body) @function)
+  (instance_declarations (function (infix operator: [(operator) (infix_id (_) @name)] @name) match: (_) @body) @function)
+]
 
 (data_type name: (_) @name constructors: (_) @body) @struct
 (newtype name: (_) @name constructor: (_) @body) @struct

@@ -14,6 +14,15 @@
   (generator_function body: (_) @body)
 ]) @function
 
+; const Card = React.memo((props) => {})
+(variable_declarator name: (identifier) @name value: (call_expression
+  function: (_) @_callee
+  arguments: (arguments . [
+    (arrow_function body: (statement_block) @body)
+    (function_expression body: (_) @body)
+  ]))
+  (#match? @_callee "(^|[.])(memo|forwardRef|observer|create[A-Z][A-Za-z]*|define[A-Z][A-Za-z]*|use[A-Z][A-Za-z]*|with[A-Z][A-Za-z]*|debounce|throttle|once|memoize|curry|asyncHandler|promisify)$")) @function
+
 ; exports.f = function () {}, Pool.prototype.acquire = function () {}
 (assignment_expression left: [(identifier) (member_expression)] @name right: [
   (arrow_function body: (_) @body)

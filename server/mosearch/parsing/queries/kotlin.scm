@@ -1,4 +1,5 @@
 (function_declaration (user_type) @container . name: (identifier) @name (function_body) @body) @function
+(function_declaration (nullable_type (user_type) @container) . name: (identifier) @name (function_body) @body) @function
 (function_declaration name: (identifier) @name (function_body) @body) @function
 (secondary_constructor "constructor" @name (block) @body) @constructor
 (property_declaration (variable_declaration (identifier) @name) (getter (function_body) @body)) @method

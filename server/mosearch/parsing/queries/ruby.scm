@@ -1,6 +1,12 @@
 (method name: (_) @name body: (_)? @body) @function
 (singleton_method name: (_) @name body: (_)? @body) @function
 (assignment left: [(identifier) (constant)] @name right: (lambda body: (_) @body)) @function
+; define_method(:size) do ... end
+(call
+  method: (identifier) @_method
+  arguments: (argument_list . [(simple_symbol) (string)] @name)
+  block: (_) @body
+  (#any-of? @_method "define_method" "define_singleton_method")) @method
 
 (class name: (_) @name body: (_)? @body) @class
 (module name: (_) @name body: (_)? @body) @module

@@ -1,4 +1,4 @@
-(function_declaration name: (simple_identifier) @name body: (_) @body) @function
+(function_declaration "func" . name: _ @name body: (_) @body) @function
 (init_declaration "init" @name body: (_) @body) @constructor
 (deinit_declaration "deinit" @name body: (_) @body) @method
 (subscript_declaration "subscript" @name (computed_property) @body) @method
