@@ -24,5 +24,7 @@ def make_cache(folder: Path) -> None:
     It gets the tag by which backups leave it out, and by which we do, should it lie within a workspace.
     """
     make_private(folder)
-    if not (folder / _TAG).exists():
-        (folder / _TAG).write_text(_SIGNATURE, "ascii")
+    tag = folder / _TAG
+    if not tag.exists():
+        tag.touch(0o600)
+        tag.write_text(_SIGNATURE, "ascii")
