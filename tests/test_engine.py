@@ -542,7 +542,8 @@ def test_an_unreadable_file_is_named_until_it_can_be_read(
 
         patch.setattr(workspace, "read_source", refuse_one)
         assert dict(engine.update().failed) == {"src/store.go": "Permission denied"}
-    assert set(engine.status().failed) == {"src/store.go"}
+    assert engine.status().to_json()["failed"] == {"src/store.go": "Permission denied"}
+    assert engine.status().to_json()["failed_by_reason"] == {"Permission denied": 1}
     assert engine.status().files == 3
     assert engine.update().files == 4
     assert not engine.status().failed

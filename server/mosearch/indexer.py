@@ -66,7 +66,7 @@ class Survey:
     def news(self) -> int:
         """How many files are to be read, but for those that could not be read last time."""
         records = (self.known.get(stat.path) for stat in self.changed)
-        return sum(record is None or record.skip_reason != SkipReason.UNREADABLE.value for record in records)
+        return sum(record is None or not record.trouble for record in records)
 
 
 def survey(
@@ -176,6 +176,7 @@ def _record_skip(
 ) -> None:
     """Count the skip and remember it, in place of an older version; what cannot be read is tried again."""
     unreadable = skip.reason is SkipReason.UNREADABLE
+    reason = f"{skip.reason.value}: {skip.detail}" if unreadable and skip.detail else skip.reason.value
     if unreadable:
         result.failed[stat.path] = skip.detail or skip.reason.value
     else:
@@ -188,7 +189,7 @@ def _record_skip(
         content_hash="",
         language="",
         chunks=0,
-        skip_reason=skip.reason.value,
+        skip_reason=reason,
     )
     if old is None or replace(old, file_id=record.file_id) != record:
         batch.add(record, None)

@@ -18,7 +18,7 @@ from mosearch.pace import Pace
 from mosearch.settings import Settings
 from mosearch.status import Activities, Activity, Status, StatusFeed
 from mosearch.store import Coverage, Store
-from mosearch.types import IndexReport, ModelInfo, SkipReason, StoredChunk
+from mosearch.types import IndexReport, ModelInfo, StoredChunk
 
 _log = logging.getLogger(__name__)
 
@@ -82,17 +82,14 @@ class Opened:
     def report(self, warning: str = "") -> IndexReport:
         """The index as it is, for answers that could not bring it up to date.  Raises `StoreError`."""
         records = self.store.files().values()
-        skipped = Counter(record.skip_reason for record in records if record.skip_reason)
-        skipped.pop(SkipReason.UNREADABLE.value, None)
+        skipped = Counter(
+            record.skip_reason for record in records if record.skip_reason and not record.trouble
+        )
         return IndexReport(
             files=sum(not record.skip_reason for record in records),
             chunks=sum(record.chunks for record in records),
             skipped=dict(sorted(skipped.items())),
-            failed={
-                record.path: record.skip_reason
-                for record in records
-                if record.skip_reason == SkipReason.UNREADABLE.value
-            },
+            failed={record.path: record.trouble for record in records if record.trouble},
             warning=warning,
         )
 

@@ -172,7 +172,14 @@ class FileRecord:
     chunks: int
     skip_reason: str = ""
     """Value of the `SkipReason` for a file whose content is not indexed; it is recorded so that an
-    unchanged image or bundle is not read again in every run."""
+    unchanged image or bundle is not read again in every run.  Of a file that cannot be read, ": " and why
+    follow."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the file cannot be read; empty for one that can."""
+        reason, _, detail = self.skip_reason.partition(": ")
+        return (detail or reason) if reason == SkipReason.UNREADABLE.value else ""
 
 
 @dataclass(frozen=True, slots=True)
