@@ -191,6 +191,12 @@ def test_an_editor_answers_commands_and_its_unsaved_buffers_count(served: Path, 
         second = claim(address_file(served.resolve(), load_settings(served)), timeout=0.5)
         assert second is None, "an editor does not give way to another"
         assert _finds(served, "quaternion_product", "unsaved.py")
+        # Commands with the settings that the editor has from now on find it, those with the former do not.
+        (served / "mosearch.toml").write_text("rerank_budget_ms = 7\n")
+        folder.configure([])
+        _until(lambda: _finds(served, "quaternion_product", "unsaved.py"))
+        former = replace(load_settings(served), rerank_budget_ms=100)
+        assert ask(served.resolve(), former, Request(query="x", limit=5), _quiet) is None
     finally:
         folder.stop()
     _until(lambda: ask(served.resolve(), load_settings(served), Request(query="x", limit=5), _quiet) is None)

@@ -235,22 +235,18 @@ class Folder:
             self._replace(engine)
         elif old.settings != settings:
             old.settings = settings
+            self._open_door(old)
         else:
             return
         self._listener.changed(self)
 
     def _replace(self, engine: Engine | None) -> None:
         """Let go of the engine and the door to it, and take another."""
-        from mosearch.resident.server import take_over
-
-        if self._resident is not None:
-            self._resident.close()
-            self._resident = None
         old, self._engine = self._engine, engine
         if engine is not None:
             self._have_tried()
             self.buffers.show_again()
-            self._resident = take_over(engine) if engine.settings.resident else None
+        self._open_door(engine)
         if old is not None and engine is not None:
             retire = threading.Timer(_RETIRE_S, old.close)
             retire.daemon = True
@@ -267,6 +263,16 @@ class Folder:
         else:
             self._listener.changed(self)
         self._listener.complain(self, str(trouble))
+
+    def _open_door(self, engine: Engine | None) -> None:
+        """Answer the commands that have this engine's settings, and no longer those of other ones."""
+        from mosearch.resident.server import take_over
+
+        if self._resident is not None:
+            self._resident.close()
+            self._resident = None
+        if engine is not None and engine.settings.resident:
+            self._resident = take_over(engine)
 
     def _update(self, engine: Engine) -> bool:
         """Whether nothing is left to try again without a change of files."""
@@ -322,7 +328,9 @@ class Folder:
 
     def _deepen(self, engine: Engine) -> None:
         is_replaced = When(lambda: self._engine is not engine)
-        engine.go_on(cancel=Either(self._stopping, self._cancelled, is_replaced))
+        trouble = engine.go_on(cancel=Either(self._stopping, self._cancelled, is_replaced))
+        if trouble:
+            _log.warning("%s: deepening waits: %s", self.root, trouble)
         engine.maintain(self._stopping)
 
     def _progress(self, stage: str, done: int, total: int) -> None:
