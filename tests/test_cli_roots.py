@@ -106,3 +106,19 @@ def test_an_index_that_cannot_be_written_still_answers(
     _, found = _ask(engine)
     assert found["hits"]
     assert "no room is left" in found["index"]["warning"]
+
+
+def test_paths_are_whole_in_a_pipe_and_nothing_similar_says_what_to_do(
+    root: Path, tmp_path: Path, use_tiny_model: Path
+) -> None:
+    def told(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*COMMAND, *arguments, "--root", str(deep)]
+        return subprocess.run(command, capture_output=True, text=True, check=True)
+
+    deep = tmp_path / "a rather long name of a folder" / "and another one within it" / "to be copied whole"
+    deep.mkdir(parents=True)
+    (deep / "alone.py").write_text("def alone(a):\n    return a + 1\n")
+    assert any(line.split(maxsplit=1)[1] == str(deep) for line in told("status").stdout.splitlines())
+    found = told("similar", "alone.py:1")
+    assert (found.stdout, found.stderr) == ("", "Nothing is similar; --all shows the nearest code.\n")
+    assert told("search", "alone", "--lang", "go").stderr == "Nothing found.\n"

@@ -322,7 +322,9 @@ def _answer(root: Path, settings: Settings, request: Request, as_json: bool) -> 
     if as_json:
         click.echo(json.dumps(answer))
     else:
-        output.print_hits(root, answer)
+        is_cut = request.query is None and not request.everything
+        nothing = "Nothing is similar; --all shows the nearest code." if is_cut else "Nothing found."
+        output.print_hits(root, answer, nothing)
 
 
 def _answer_here(root: Path, settings: Settings, request: Request, progress: Progress) -> dict[str, Any]:

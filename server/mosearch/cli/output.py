@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 
-def print_hits(root: Path, answer: Mapping[str, Any]) -> None:
-    """Show an answer of `mosearch.resident.requests`."""
+def print_hits(root: Path, answer: Mapping[str, Any], nothing: str) -> None:
+    """Show an answer of `mosearch.resident.requests`; `nothing` is said where it has no hits."""
     hits = answer["hits"]
     if sys.stdout.isatty():
         # Imported here: a pipe needs none of it, and is to be answered at once.
@@ -27,7 +27,7 @@ def print_hits(root: Path, answer: Mapping[str, Any]) -> None:
         if warning:
             click.echo(f"mosearch: {warning}", err=True)
     if not hits:
-        click.echo("Nothing found.", err=True)
+        click.echo(nothing, err=True)
 
 
 def _shallow(depth: Mapping[str, Any]) -> str:

@@ -22,7 +22,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 
 from mosearch.cli.output import printable, qualified
@@ -123,7 +122,7 @@ def _summary(files: int, chunks: int) -> str:
 
 
 def print_status(status: Status) -> None:
-    table = Table(show_header=False, box=None, pad_edge=False)
+    console = Console(highlight=False)
     rows = [
         ("root", str(status.root)),
         ("index", f"{status.index_dir} ({_megabytes(status)} MB)"),
@@ -132,15 +131,15 @@ def print_status(status: Status) -> None:
         ("vectors", ", ".join(f"{count:,} at exit {exit}" for exit, count in status.vectors.items())),
         ("waiting", f"{status.pending:,} texts for a vector at the index exit"),
         ("left out", _counts(status.skipped) or "none"),
-        ("failed", ", ".join(map(printable, status.failed)) or "none"),
+        ("failed", ", ".join(f"{path} ({why})" for path, why in status.failed.items()) or "none"),
         ("model", f"{status.model.name}, exits {', '.join(map(str, status.model.exits))}"),
         ("exits used", _exits(status)),
         ("last sync", _moment(status.last_sync)),
         ("encoder", _encoder(status)),
     ]
     for name, value in rows:
-        table.add_row(Text(name, style="dim"), Text(value))
-    Console(highlight=False).print(table)
+        # Whole lines: a path that was cut short could not be copied.
+        console.print(Text.assemble((f"{name:<12}", "dim"), printable(value)), soft_wrap=True)
 
 
 def _encoder(status: Status) -> str:
