@@ -88,6 +88,15 @@ def test_an_extension_of_what_may_be_missing_is_a_method_of_it() -> None:
     assert _found("a.kt", source) == [("method", "Foo", "orEmpty")]
 
 
+def test_methods_of_an_anonymous_class_are_those_of_its_field() -> None:
+    source = (
+        "class A {\n  Comparator<String> byName = new Comparator<>() {\n"
+        "    public int compare(String a, String b) {\n"
+        f"{BODY}      return 0;\n    }}\n  }};\n}}\n"
+    )
+    assert ("method", "A.byName", "compare") in _found("a.java", source)
+
+
 def test_a_constructor_outside_of_its_class_is_one() -> None:
     source = f"Pool::Pool(int n) : n_(n) {{\n{BODY}}}\nvoid Pool::close() {{\n{BODY}}}\n"
     assert [kind for kind, _, _ in _found("a.cc", source)] == ["constructor", "method"]

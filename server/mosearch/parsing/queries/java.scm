@@ -9,6 +9,7 @@
 (enum_declaration name: (identifier) @name body: (_) @body) @enum
 
 ; An anonymous class or lambda kept in a field: its methods are the field's.
+(variable_declarator name: (identifier) @name value: (object_creation_expression (class_body) @body)) @object
 (variable_declarator name: (identifier) @name value: (lambda_expression body: (block) @body)) @function
 
 [(marker_annotation) (annotation)] @lead

@@ -9,7 +9,6 @@
 (class_declaration "interface" name: (identifier) @name (class_body)? @body) @interface
 (class_declaration name: (identifier) @name (enum_class_body) @body) @enum
 (object_declaration name: (identifier) @name (class_body)? @body) @class
-(companion_object (class_body) @body) @namespace
 
 (annotation) @lead
 [(line_comment) (block_comment)] @comment
