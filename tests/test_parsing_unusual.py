@@ -63,7 +63,7 @@ def test_the_time_for_parsing_is_that_of_the_processor(monkeypatch: pytest.Monke
             f"func <+> (a: Int, b: Int) -> Int {{\n{BODY}    return 1\n}}\n",
             ["P", "==", "<+>"],
         ),
-        ("a.rb", f"class A\n  define_method(:dyn) do |x|\n{BODY}  end\nend\n", ["A", ":dyn"]),
+        ("a.rb", f"class A\n  define_method(:dyn) do |x|\n{BODY}  end\nend\n", ["A", "dyn"]),
         (
             "a.jsx",
             f"const Card = React.forwardRef((props, ref) => {{\n{BODY}  return <div ref={{ref}} />\n}})\n"

@@ -84,6 +84,58 @@ def test_a_branch_that_holds_little_costs_no_vectors(tmp_path: Path) -> None:
         assert prune(store._tables, store.vectors_dir) > 3_000
 
 
+def test_what_is_live_is_noted_day_by_day(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        put(store, "large.py", [f"text {number}" for number in range(5_000)])
+        store.note_live()
+        note = store.vectors_dir / "most-live"
+        os.utime(note, (time.time() - _MONTH_AGO_S,) * 2)
+        put(store, "large.py", [f"text {number}" for number in range(4_990)])
+        store.note_live()
+        assert time.time() - note.stat().st_mtime < 3600
+        store.remove(["large.py"])
+        assert prune(store._tables, store.vectors_dir) == 0
+
+
+def test_merging_that_cannot_begin_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(tmp_path) as store:
+        put(store, "a.py", ["one"])
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "upgraded away"))
+        with pytest.raises(StoreError, match="cannot be merged now") as told:
+            store.start_optimizing()
+        assert not isinstance(told.value, StoreDamagedError)
+
+
+def test_vectors_set_aside_ask_for_no_maintenance(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        put(store, "a.py", ["one"])
+        aside = store.vectors_dir / "v1" / "damaged-20990101-000000-vectors_x_0.lance" / "_versions"
+        aside.mkdir(parents=True)
+        for number in range(300):
+            (aside / str(number)).touch()
+        assert not store.maintenance_due()
+
+
+def test_a_folder_that_cannot_be_listed_for_a_moment_keeps_its_files(
+    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    before = set(engine.store.files())
+    listed = os.scandir
+
+    def stumbling(path: str | Path) -> os._ScandirIterator[str]:
+        if str(path).endswith("src"):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return listed(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", stumbling)
+        assert engine.update().removed_files == 0
+    assert before <= set(engine.store.files())
+    assert any(path.startswith("src/") for path in before)
+
+
 def test_a_worktree_that_does_not_read_back_keeps_nobody_from_merging(tmp_path: Path) -> None:
     vectors = tmp_path / "vectors"
     with Store.open(tmp_path / "theirs", vectors) as store:

@@ -25,6 +25,6 @@ def make_cache(folder: Path) -> None:
     """
     make_private(folder)
     tag = folder / _TAG
-    if not tag.exists():
+    if not tag.exists() or not tag.stat().st_size:
         tag.touch(0o600)
         tag.write_text(_SIGNATURE, "ascii")

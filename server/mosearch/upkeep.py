@@ -109,6 +109,7 @@ class Upkeep(Opened):
         home.drop_forsaken()
         self.store.drop_set_aside(home.OUTDATED_DAYS)
         self.store.note_model(self.model.fingerprint)
+        self.store.note_live()
         if not self.store.maintenance_due():
             return
         process = self.store.start_optimizing()

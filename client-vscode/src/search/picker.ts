@@ -145,9 +145,12 @@ export class Picker {
     void commands.executeCommand("setContext", CONTEXT, false);
     this.questions.cancel();
     this.input.dispose();
-    if (this.keepPreview) await this.preview.end();
-    else await this.preview.restore();
-    this.resolveClosed();
+    try {
+      if (this.keepPreview) await this.preview.end();
+      else await this.preview.restore();
+    } finally {
+      this.resolveClosed(); // else every later search would wait for this one
+    }
   }
 
   private async openHit(hit: Hit, toSide: boolean): Promise<void> {

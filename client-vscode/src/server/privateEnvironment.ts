@@ -14,6 +14,7 @@ import { run, type Ended } from "./process.js";
 /** Written last: an environment without it was not finished. */
 const MARKER = "mosearch-installed.json";
 const LINES_SHOWN = 4;
+const DAY_MS = 86_400_000;
 
 export interface Installation {
   /** Where environments lie. */
@@ -55,7 +56,7 @@ export async function installationSource(extensionFolder: string): Promise<strin
 }
 
 /**
- * Makes a new environment; the one before goes when it is finished.  Throws an `Error` whose message says what to do;
+ * Makes a new environment; those before the last go when it is finished.  Throws an `Error` whose message says what to do;
  * leaves nothing half-made, and what there was as it was.
  */
 export async function install(wanted: Installation): Promise<void> {
@@ -92,8 +93,11 @@ export async function install(wanted: Installation): Promise<void> {
     await rm(folder, { recursive: true, force: true });
     throw error;
   }
-  // What runs from one of them may keep it from being removed: the next installation tries again.
-  await Promise.allSettled(before.map((each) => rm(each, { recursive: true, force: true })));
+  // Servers of other windows may run from the last one, and go on until these are reloaded: the next installation
+  // removes it.  What runs from another may keep that from being removed, too.
+  const finished = before.filter((each) => existsSync(path.join(each, MARKER)));
+  const abandoned = before.filter((each) => !finished.includes(each) && Date.now() - Number(path.basename(each)) > DAY_MS);
+  await Promise.allSettled([...finished.slice(0, -1), ...abandoned].map((each) => rm(each, { recursive: true, force: true })));
 }
 
 /** What the user adds to `pip install`. */

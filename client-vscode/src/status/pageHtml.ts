@@ -69,7 +69,7 @@ function sentence(health: Health): string {
     case "problems":
       return l10n.t("The server runs, with problems.");
     case "ready":
-      return l10n.t("Everything is indexed.");
+      return l10n.t("The server is ready.");
   }
 }
 

@@ -133,7 +133,7 @@ def symbols(asker: Asker, params: Mapping[str, str]) -> list[lsp.WorkspaceSymbol
         found.extend((root, hit) for hit in result.hits)
     known = {_identity(root, hit) for root, hit in sent}
     rest = [item for item in _best_first(found, len(engines)) if _identity(*item) not in known]
-    return [_symbol(ranges, root, hit) for root, hit in rest[: _SYMBOL_LIMIT - len(sent)]]
+    return [_symbol(ranges, root, hit) for root, hit in rest[: max(0, _SYMBOL_LIMIT - len(sent))]]
 
 
 def _hit(ranges: Ranges, root: Path, hit: Hit) -> dict[str, Any]:

@@ -128,6 +128,8 @@ class Folder:
         self._deepening = Beside(f"deepening of the index of {root}", self._stopping)
         self._is_settled = False
         self._resident: Resident | None = None
+        self._door_of: Settings | None = None
+        """The settings whose commands are answered."""
         """Commands that ask about the same folder are answered here."""
 
     def start(self) -> None:
@@ -233,11 +235,11 @@ class Folder:
 
                 engine = Engine(self.root, settings, _LINGER_S, warm_up=True, patience_seconds=_PATIENCE_S)
             self._replace(engine)
-        elif old.settings != settings:
-            old.settings = settings
-            self._open_door(old)
         else:
-            return
+            old.settings = settings
+            if self._door_of == settings:
+                return
+            self._open_door(old)
         self._listener.changed(self)
 
     def _replace(self, engine: Engine | None) -> None:
@@ -271,6 +273,7 @@ class Folder:
         if self._resident is not None:
             self._resident.close()
             self._resident = None
+        self._door_of = engine.settings if engine is not None else None
         if engine is not None and engine.settings.resident:
             self._resident = take_over(engine)
 
@@ -286,6 +289,7 @@ class Folder:
             state = State("ready", warning=report.warning)
         except StoreLockedError:
             self._wanted.set()
+            state = self.state
         except CancelledError:
             state = State("cancelled", warning=self.state.warning)
         except Exception as error:  # whatever went wrong this time, it is tried again

@@ -126,7 +126,8 @@ class Watch:
 
     def _quiet(self) -> None:
         self._timer = None
-        ready = [uri for uri in self._stale if self._holders(uri)[0][0].state.name == "ready"]
+        held = [(uri, holders[0][0]) for uri in self._stale if (holders := self._holders(uri))]
+        ready = [uri for uri, folder in held if folder.state.name == "ready"]
         if not ready or self._cancel is not None:
             return  # the folder's change of state, or the end of the work that runs, brings us back
         uri = ready[0]

@@ -41,7 +41,7 @@ class Reporter:
         self._folders = folders
         self._changed = changed
         self._notifies = notifies
-        self._told: dict[Path, str] = {}
+        self._told: dict[Path, set[str]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_stale = False
 
@@ -65,9 +65,10 @@ class Reporter:
             self._loop.call_soon_threadsafe(function)
 
     def _complain(self, folder: Folder, message: str) -> None:
-        if self._told.get(folder.root) == message:
+        told = self._told.setdefault(folder.root, set())
+        if message in told:
             return
-        self._told[folder.root] = message
+        told.add(message)
         _log.warning("%s: %s", folder.root, message)
         params = lsp.ShowMessageParams(type=lsp.MessageType.Warning, message=f"MoSEarch: {message}")
         self._server.window_show_message(params)

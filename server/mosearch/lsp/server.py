@@ -50,7 +50,8 @@ async def _initialized(ls: Server, _params: lsp.InitializedParams) -> None:
         folders = {Path(ls.workspace.root_path): Path(ls.workspace.root_path).as_uri()}
     await settings.pull(ls, folders)
     for root, uri in folders.items():
-        ls.open_folder(root, uri, watch=not _client_watches(ls))
+        if not ls.workspace.folders or _is_open(ls, uri):  # it may have been closed meanwhile
+            ls.open_folder(root, uri, watch=not _client_watches(ls))
     ls.started.set()
     await _register(ls)
 
@@ -61,6 +62,10 @@ def _on_disk(folders: Iterable[lsp.WorkspaceFolder]) -> dict[Path, str]:
     for uri in (uri for uri, path in paths.items() if path is None):
         _log.warning("%s is not on this machine and is left out", uri)
     return {path: uri for uri, path in paths.items() if path is not None}
+
+
+def _is_open(ls: Server, uri: str) -> bool:
+    return any(folder.uri == uri for folder in ls.workspace.folders.values())
 
 
 def _client_watches(ls: Server) -> bool:
@@ -89,7 +94,8 @@ async def _folders_changed(ls: Server, params: lsp.DidChangeWorkspaceFoldersPara
     added = _on_disk(params.event.added)
     await settings.pull(ls, added)
     for root, uri in added.items():
-        ls.open_folder(root, uri, watch=not _client_watches(ls))
+        if _is_open(ls, uri):  # it may have been closed meanwhile
+            ls.open_folder(root, uri, watch=not _client_watches(ls))
 
 
 @server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)

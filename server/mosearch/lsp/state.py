@@ -93,6 +93,8 @@ class Server(LanguageServer):
         self._holders.clear()
         if folder is not None:
             threading.Thread(target=folder.stop, name="mosearch-stop").start()
+            for document in list(self.protocol.documents.values()):
+                self.likeness.look_at(document.uri)
 
     def sources(self, root: Path) -> Sources:
         """What the client sets for a folder, weakest first."""

@@ -47,12 +47,11 @@ class Document:
         return len(self._lines)
 
     def replace(self, text: str) -> None:
-        self.edits += 1
         self._lines = split_lines(text)
+        self.edits += 1  # last: whoever reads meanwhile in another thread reads again
 
     def edit(self, span: lsp.Range, text: str) -> None:
         """Put `text` in the place of `span`.  Positions beyond a line or the document mean its end."""
-        self.edits += 1
         first, start = self._place(span.start)
         last, end = max(self._place(span.end), (first, start))
         merged = self._lines[first][:start] + text + self._lines[last][end:]
@@ -63,6 +62,7 @@ class Document:
         if last + 1 < len(self._lines):
             lines.pop()  # `merged` ends with the end of a line, after which the next line follows
         self._lines[first : last + 1] = lines
+        self.edits += 1
 
     def _place(self, position: lsp.Position) -> tuple[int, int]:
         if position.line >= len(self._lines):

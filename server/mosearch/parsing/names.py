@@ -34,6 +34,9 @@ def decode(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
+_RUBY_SYMBOL = re.compile(r":[^\W\d]\w*[?!=]?")
+
+
 def split_name(name: str, separator: str) -> tuple[list[str], str]:
     """A name as written in a definition → (what it is qualified with, the name itself).
 
@@ -42,6 +45,8 @@ def split_name(name: str, separator: str) -> tuple[list[str], str]:
     name = _SPACES.sub(" ", name)[: 4 * NAME_CHARS]
     if name[:1] in _QUOTES:
         return [], name.strip(_QUOTES)[:NAME_CHARS]
+    if _RUBY_SYMBOL.fullmatch(name):
+        return [], name[1 : NAME_CHARS + 1]
     if name.isidentifier() or not separator or name[0] == "[":
         return [], name[:NAME_CHARS]
     prefix, operator, rest = name.partition("operator")

@@ -42,7 +42,7 @@ _CONDITION = re.compile(
     rb"^[ \t]*#[ \t]*(?:if|ifdef|ifndef|elif|else|endif|pragma|undef)\b(?:\\\r?\n|[^\n])*", re.MULTILINE
 )
 _HEAD = re.compile(
-    rb"\s*(?:#\s*(?:include|if|define|pragma)|import|from|package|using|use|module|namespace)\b"
+    rb"\s*(?:#\s*(?:include|if|define|pragma)|import|from|package|using|use|module|namespace|declare)\b"
 )
 _DATA = re.compile(
     rb"""(?x)
@@ -77,7 +77,7 @@ def licences(source: bytes, comments: list[tuple[int, int]]) -> list[tuple[int, 
             if not (code_above and _documents(source, block)):
                 found += _licence(source, block)
             block = []
-        code_above = code_above or (not block and bool(source[last:start].strip()))
+        code_above = code_above or (not block and source[last:start].strip() not in (b"", b"<?php"))
         last = end
         if start > _LICENCE_STARTS_WITHIN and not block:
             break

@@ -19,7 +19,8 @@ PATIENCE_SECONDS = 5.0
 without one.  It does not wait merely to re-rank: what stays behind starts one for the next command."""
 
 _LOCK_SECONDS = 10.0
-_BRIEF_LOCK_SECONDS = 0.5
+_BRIEF_LOCK_SECONDS = 2.0
+"""As long as it takes to compare a large folder with the index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,10 +25,13 @@ else:
     _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
     _NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_HANDLES = frozenset({errno.EMFILE, errno.ENFILE})
-_PASSING = frozenset(
-    getattr(errno, name, -1)
-    for name in ("EAGAIN", "EBUSY", "EINTR", "ENOLCK", "ENOMEM", "ENOTCONN", "ESTALE", "ETIMEDOUT")
-)
+if os.name == "nt":  # memory, files that others hold, network drives
+    _PASSING = frozenset({8, 14, 32, 33, 53, 54, 59, 64, 121, 1450})
+else:
+    _PASSING = frozenset(
+        getattr(errno, name, -1)
+        for name in ("EAGAIN", "EBUSY", "EINTR", "ENOLCK", "ENOMEM", "ENOTCONN", "ESTALE", "ETIMEDOUT")
+    )
 """What network file systems and crowded machines give: it says nothing of what was written."""
 _PANICS = frozenset({"PanicException", "RustPanic"})
 """What a panic in Rust arrives as, the latter from work that goes on in the background.  They cannot

@@ -14,6 +14,8 @@ SCHEMA_VERSION = 1
 """Part of the folder's name: tables of another schema lie in another folder and are never read."""
 
 _META = "meta.json"
+SET_ASIDE = "damaged-"
+"""Begins the names of what `_quarantine` moved out of the way."""
 
 
 def tables_folder(folder: Path) -> Path:
@@ -33,7 +35,8 @@ def folder_bytes(folder: Path | str) -> int:
 
 def versions(folder: Path) -> list[int]:
     """How many versions each table below `folder` keeps; [0] where there is none."""
-    kept = [len([*found.iterdir()]) for found in tables_folder(folder).glob("*.lance/_versions")]
+    tables = (path for path in tables_folder(folder).glob("*.lance") if not path.name.startswith(SET_ASIDE))
+    kept = [len([*path.iterdir()]) for table in tables if (path := table / "_versions").is_dir()]
     return kept or [0]
 
 

@@ -20,6 +20,8 @@ from mosearch.store._users import users
 from mosearch.store._vectors import SECONDS_PER_DAY, VectorTable
 
 _MOST_LIVE = "most-live"
+_ALIKE = 0.9
+"""A share of the most that counts as that many again."""
 _MODELS = "models"
 _LEAST_AGE_DAYS = 30
 """Young vectors stay: branches are switched back to, deletions undone, models tried and compared."""
@@ -64,8 +66,7 @@ def prune(tables: Tables, vectors_dir: Path) -> int:
     somebody is at it for long, nothing is deleted this time.
     """
     drop_models(tables, vectors_dir, (), _LEAST_AGE_DAYS)
-    own = len(np.unique(tables.chunks.directory(tables.files.snapshot()).keys))
-    most = _most_live(vectors_dir, own)
+    most = _most_live(vectors_dir, _live(tables))
     crowded = [t for t in tables.vectors.all().values() if t.rows() > (1 + _MOST_UNUSED_SHARE) * most]
     if not crowded:
         return 0
@@ -78,12 +79,24 @@ def prune(tables: Tables, vectors_dir: Path) -> int:
     return 0
 
 
+def note_live(tables: Tables, vectors_dir: Path) -> None:
+    """Notes, once a day, how many texts are live: see `prune`."""
+    note = vectors_dir / _MOST_LIVE
+    with suppress(OSError):
+        if not note.exists() or time.time() - note.stat().st_mtime > SECONDS_PER_DAY:
+            _most_live(vectors_dir, _live(tables))
+
+
+def _live(tables: Tables) -> int:
+    return len(np.unique(tables.chunks.directory(tables.files.snapshot()).keys))
+
+
 def _most_live(vectors_dir: Path, live: int) -> int:
     """The most texts that were live at once within a month, `live` now among them."""
     note = vectors_dir / _MOST_LIVE
     with suppress(OSError, ValueError):
         noted = int(note.read_text("ascii"))
-        if noted > live and time.time() - note.stat().st_mtime < _LEAST_AGE_DAYS * SECONDS_PER_DAY:
+        if live < _ALIKE * noted and time.time() - note.stat().st_mtime < _LEAST_AGE_DAYS * SECONDS_PER_DAY:
             return noted
     with suppress(OSError):
         note.write_text(str(live), "ascii")

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from mosearch.errors import StoreDamagedError
 from mosearch.store._failures import translated
-from mosearch.store._folders import generation, tables_folder
+from mosearch.store._folders import SET_ASIDE, generation, tables_folder
 from mosearch.store._locks import ProcessLock
 
-_PREFIX = "damaged-"
 _TIME = "%Y%m%d-%H%M%S"
 
 
@@ -82,14 +81,14 @@ def _set_vectors_aside(folder: Path) -> None:
 def drop_set_aside(folder: Path, least_age_days: float) -> None:
     """Remove what was set aside in `folder` so long ago."""
     before = time.strftime(_TIME, time.localtime(time.time() - 86_400 * least_age_days))
-    for path in folder.glob(f"{_PREFIX}*"):
-        if path.name.removeprefix(_PREFIX) < before:
+    for path in folder.glob(f"{SET_ASIDE}*"):
+        if path.name.removeprefix(SET_ASIDE) < before:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def _move(path: Path) -> Path:
-    for older in path.parent.glob(f"{_PREFIX}*-{path.name}"):
+    for older in path.parent.glob(f"{SET_ASIDE}*-{path.name}"):
         shutil.rmtree(older, ignore_errors=True)
-    target = path.with_name(f"{_PREFIX}{time.strftime(_TIME)}-{path.name}")
+    target = path.with_name(f"{SET_ASIDE}{time.strftime(_TIME)}-{path.name}")
     path.rename(target)
     return target

@@ -147,6 +147,13 @@ class SharedVectors:
 
         _prune.note_model(self.vectors_dir, table_key(fingerprint))
 
+    def note_live(self) -> None:
+        """Says how many texts are live: unused vectors stay as long as there are not many more."""
+        from mosearch.store import _prune
+
+        with translated("read the index", self.index_dir):
+            retried(lambda: _prune.note_live(self._tables, self.vectors_dir))
+
     def drop_other_models(self, fingerprint: str) -> int:
         """Removes the vectors of all models but one; returns the number of tables removed."""
         from mosearch.store import _prune

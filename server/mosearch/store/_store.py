@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mosearch.errors import StoreDamagedError, StoreLockedError
+from mosearch.errors import HostError, StoreDamagedError, StoreError, StoreLockedError
 from mosearch.globs import matching
 from mosearch.ipc import log_folder, spawn
 from mosearch.private import make_private
@@ -272,7 +272,8 @@ class Store(SharedVectors):
 
     def last_sync(self) -> float | None:
         """What `note_sync` was last told, by any process, in seconds since the epoch."""
-        return self._time_of(_SYNCED)
+        with translated("read the index", self.index_dir):
+            return self._time_of(_SYNCED)
 
     def stats(self) -> StoreStats:
         """Counts and sizes; lists both folders."""
@@ -345,9 +346,11 @@ class Store(SharedVectors):
         nothing.
         """
         folders = self.index_dir.resolve(), self.vectors_dir.resolve()
-        with translated("optimize the index", self.index_dir):
+        try:
             log = log_folder() / "maintenance.log"
             return spawn("mosearch.store", [*map(str, folders), str(ann_rows)], folders[0], log)
+        except (OSError, HostError) as error:  # it says nothing of the tables
+            raise StoreError(f"Small writes to {self.index_dir} cannot be merged now: {error}") from error
 
     quarantine = staticmethod(quarantine)
 
