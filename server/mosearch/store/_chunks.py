@@ -28,7 +28,7 @@ from mosearch.store._directory import (
 )
 from mosearch.store._files import Snapshot
 from mosearch.store._lance import FTS, BTree, MatchQuery
-from mosearch.store._sql import in_digests, in_integers, in_strings
+from mosearch.store._sql import in_integers, in_strings
 from mosearch.types import Chunk, Filters, Span, StoredChunk, SymbolKind
 
 # Less than half the bytes (421 instead of 921 a row, terms aside) for 1 ms per 100 rows read.
@@ -100,12 +100,6 @@ class ChunksTable:
 
     def of_files(self, file_ids: Iterable[int], snapshot: Snapshot) -> list[StoredChunk]:
         return self._read(in_integers("file_id", file_ids), snapshot)
-
-    def with_digests(
-        self, digests: Iterable[bytes], snapshot: Snapshot, where: str | None = None
-    ) -> list[StoredChunk]:
-        wanted = in_digests("digest", digests)
-        return self._read(f"{wanted} AND {where}" if where else wanted, snapshot)
 
     def directory(self, snapshot: Snapshot) -> Directory:
         """Of all files in `snapshot`, which must be whole; read again only when something was written."""

@@ -176,11 +176,6 @@ class Store(SharedVectors):
             "It has to be set aside and built again."
         )
 
-    def chunks_with_digests(self, digests: Collection[str]) -> list[StoredChunk]:
-        """All live chunks that have one of `digests`, by path and place."""
-        keys = [bytes.fromhex(d) for d in dict.fromkeys(digests)]
-        return self._consistent(lambda snapshot: self._tables.chunks.with_digests(keys, snapshot))
-
     def symbols(self, names: Collection[str], limit: int) -> list[StoredChunk]:
         """Live chunks whose symbol is one of `names`, upper and lower case being the same."""
         return self._consistent(lambda snapshot: self._tables.chunks.named(names, limit, snapshot))
