@@ -177,7 +177,7 @@ def test_what_was_set_aside_goes_after_a_month(tmp_path: Path) -> None:
     old = aside.rename(aside.with_name("damaged-20200101-000000-v1"))
     with open_store(tmp_path) as store:
         recent = shutil.copytree(old, aside)
-        store.drop_set_aside(30)
+        store.optimize()
         assert recent.exists()
         assert not old.exists()
 

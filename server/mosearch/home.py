@@ -23,7 +23,7 @@ _ROOT = "root"
 _LOOKED = "looked"
 _DAY_S = 86_400.0
 # An index that was used this recently, for another model or by another version, may still be in use.
-OUTDATED_DAYS = 30
+_OUTDATED_S = 30 * _DAY_S
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +53,10 @@ def open_store(root: Path, index_dir: Path, vectors_dir: Path) -> Store:
         Store.quarantine(index_dir, vectors_dir)
         opened = Store.open(index_dir, vectors_dir)
     note_use(index_dir)
+    note = index_dir.parent / _ROOT
     with suppress(OSError):
-        (index_dir.parent / _ROOT).write_bytes(os.fsencode(root))
+        if not note.exists():
+            note.write_bytes(os.fsencode(root))
     return opened
 
 
@@ -98,7 +100,7 @@ def _is_outdated(folder: Path) -> bool:
 
 
 def _is_old(when: float) -> bool:
-    return time.time() - when > OUTDATED_DAYS * _DAY_S
+    return time.time() - when > _OUTDATED_S
 
 
 def _folder_name(identity: str, readable: str) -> str:

@@ -186,10 +186,6 @@ def _record_skip(
     """Count the skip and remember it, in place of an older version; what cannot be read is tried again."""
     unreadable = skip.reason is SkipReason.UNREADABLE
     reason = f"{skip.reason.value}: {skip.detail}" if unreadable and skip.detail else skip.reason.value
-    if unreadable:
-        result.failed[stat.path] = skip.detail or skip.reason.value
-    else:
-        result.skipped[skip.reason.value] += 1
     record = FileRecord(
         path=stat.path,
         file_id=secrets.randbits(63),
@@ -200,6 +196,10 @@ def _record_skip(
         chunks=0,
         skip_reason=reason,
     )
+    if record.trouble:
+        result.failed[stat.path] = record.trouble
+    else:
+        result.skipped[reason] += 1
     if old is None or replace(old, file_id=record.file_id) != record:
         batch.add(record, None)
 

@@ -41,7 +41,7 @@ class Opened:
         self._encoder = Connection(settings, linger_seconds, lambda: self.model.fingerprint)
         if warm_up and self._needs_host():
             self._encoder.warm_up()
-        self.store = home.open_store(self.root, self.index_dir, self._vectors_dir)
+        self.store = self._open_store()
         self._documents = Documents(workspace.IgnoreRules.load(self.root))
         self.overlay = self._documents.overlay
         self._update_lock = threading.RLock()
@@ -133,6 +133,9 @@ class Opened:
             stats=self.store.stats(),
         )
 
+    def _open_store(self) -> Store:
+        return home.open_store(self.root, self.index_dir, self._vectors_dir)
+
     def _needs_host(self) -> bool:
         """Whether not even the cheapest exit is embedded in this process."""
         try:
@@ -178,13 +181,13 @@ class Opened:
         index_dir = home.index_dir(self.root, self.model)
         if self.index_dir != index_dir:
             self.index_dir = index_dir
-            self.store = home.open_store(self.root, index_dir, self._vectors_dir)
+            self.store = self._open_store()
             self._documents.forget_chunks()
 
     def _follow_others(self) -> None:
         """Where another process has set damaged tables aside, open what is there now."""
         if self.store.is_set_aside():
-            self.store = home.open_store(self.root, self.index_dir, self._vectors_dir)
+            self.store = self._open_store()
             self._coverage = None
 
     def _begin_anew(self, damaged: Store, cause: StoreDamagedError) -> None:
@@ -193,5 +196,5 @@ class Opened:
             if self.store is damaged:
                 _log.warning("%s", cause)
                 Store.quarantine(self.index_dir, self._vectors_dir, seen=damaged.generation)
-                self.store = home.open_store(self.root, self.index_dir, self._vectors_dir)
+                self.store = self._open_store()
                 self._coverage = None

@@ -107,7 +107,6 @@ class Upkeep(Opened):
         home.note_use(self.index_dir)
         home.drop_outdated(self.index_dir)
         home.drop_forsaken()
-        self.store.drop_set_aside(home.OUTDATED_DAYS)
         self.store.note_model(self.model.fingerprint)
         self.store.note_live()
         if not self.store.maintenance_due():

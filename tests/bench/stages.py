@@ -10,7 +10,6 @@ by a thread beside and counted by itself.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +62,7 @@ def _samples(file: Path) -> Iterator[tuple[list[str], int]]:
     """Stacks, outermost frame first, behind the thread's name."""
     for line in file.read_text("utf-8").splitlines():
         stack, _, count = line.rpartition(" ")
-        yield re.split(";", stack), int(count)
+        yield stack.split(";"), int(count)
 
 
 def _stage(frames: list[str]) -> str:

@@ -84,10 +84,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except MosearchError as error:
         _fail(type(error).__name__, str(error), error.exit_code, as_json)
-    except BrokenPipeError:
-        raise
     except Exception as error:
-        if not as_json:
+        if not as_json or isinstance(error, BrokenPipeError):
             raise
         traceback.print_exc()
         _fail(type(error).__name__, str(error), 1, as_json)
@@ -152,15 +150,7 @@ def search(
     no_rerank: bool,
 ) -> None:
     """Find the code that QUERY describes; the index is brought up to date first."""
-    settings = load_settings(root)
-    request = Request(
-        query=query,
-        limit=limit or settings.limit,
-        languages=languages,
-        path_globs=paths,
-        rerank=not no_rerank,
-    )
-    _answer(root, settings, request, as_json)
+    _answer(root, as_json, limit, query=query, languages=languages, path_globs=paths, rerank=not no_rerank)
 
 
 @_group.command()
@@ -184,16 +174,16 @@ def similar(
     else:
         path, line = _parse_place(place, root)
         asked = {"path": path, "line": line}
-    settings = load_settings(root)
-    request = Request(
+    _answer(
+        root,
+        as_json,
+        limit,
         **asked,
-        limit=limit or settings.limit,
         languages=languages,
         path_globs=paths,
         rerank=not no_rerank,
         everything=everything,
     )
-    _answer(root, settings, request, as_json)
 
 
 @_group.command()
@@ -307,10 +297,15 @@ def _progress(quiet: bool) -> AbstractContextManager[Progress]:
     return progress_bar()
 
 
-def _answer(root: Path, settings: Settings, request: Request, as_json: bool) -> None:
-    """Let the process that keeps this index open answer, or open it here and leave one behind."""
+def _answer(root: Path, as_json: bool, limit: int | None, **asked: Any) -> None:
+    """Let the process that keeps this index open answer, or open it here and leave one behind.
+
+    `asked` are the other fields of `Request`.
+    """
     from mosearch.cli import output
 
+    settings = load_settings(root)
+    request = Request(limit=limit or settings.limit, **asked)
     answer = None
     with _progress(as_json) as progress:
         if settings.resident:

@@ -74,17 +74,14 @@ def licences(source: bytes, comments: list[tuple[int, int]]) -> list[tuple[int, 
     last = 0
     for start, end in comments:
         if block and (source.startswith(b"/*", start) or _is_break(source[block[-1][1] : start])):
-            if not (code_above and _documents(source, block)):
-                found += _licence(source, block)
+            found += _licence(source, block, code_above)
             block = []
         code_above = code_above or (not block and source[last:start].strip() not in (b"", b"<?php"))
         last = end
         if start > _LICENCE_STARTS_WITHIN and not block:
             break
         block.append((start, end))
-    if block and not (code_above and _documents(source, block)):
-        found += _licence(source, block)
-    return found
+    return found + _licence(source, block, code_above) if block else found
 
 
 def _documents(source: bytes, block: list[tuple[int, int]]) -> bool:
@@ -97,11 +94,12 @@ def _is_break(gap: bytes) -> bool:
     return bool(gap.strip()) or gap.count(b"\n") > 1
 
 
-def _licence(source: bytes, block: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The range of `block`, as a list, if it is a licence; none if it also says what the file does."""
+def _licence(source: bytes, block: list[tuple[int, int]], code_above: bool) -> list[tuple[int, int]]:
+    """The range of `block`, as a list, if it is a licence; none if it also says what the file does, or
+    documents a definition in the midst of code."""
     span = block[0][0], block[-1][1]
     text = source[slice(*span)]
-    if not _LICENCE.search(text):
+    if not _LICENCE.search(text) or (code_above and _documents(source, block)):
         return []
     paragraphs = re.split(rb"\n{2,}", _COMMENT_MARKS.sub(b"", text.replace(b"\r", b"")))
     hits = [index for index, each in enumerate(paragraphs) if _LICENCE_PARAGRAPH.search(each)]

@@ -33,11 +33,11 @@ def folder_bytes(folder: Path | str) -> int:
     return total
 
 
-def versions(folder: Path) -> list[int]:
-    """How many versions each table below `folder` keeps; [0] where there is none."""
+def most_versions(folder: Path) -> int:
+    """How many versions the table below `folder` keeps that keeps most; 0 where there is none."""
     tables = (path for path in tables_folder(folder).glob("*.lance") if not path.name.startswith(SET_ASIDE))
-    kept = [len([*path.iterdir()]) for table in tables if (path := table / "_versions").is_dir()]
-    return kept or [0]
+    kept = (path / "_versions" for path in tables)
+    return max((len([*path.iterdir()]) for path in kept if path.is_dir()), default=0)
 
 
 def generation(index_dir: Path) -> str | None:

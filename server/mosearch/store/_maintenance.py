@@ -7,9 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from mosearch.store._chunks import MANY_ROWS
-from mosearch.store._folders import versions
+from mosearch.store._folders import most_versions, tables_folder
 from mosearch.store._locks import TIMEOUT, ProcessLock
 from mosearch.store._prune import prune
+from mosearch.store._quarantine import drop_set_aside
 from mosearch.store._tables import Tables
 
 _MOST_FRAGMENTS = 64
@@ -32,7 +33,7 @@ def is_due(tables: Tables, index_dir: Path, vectors_dir: Path, ann_rows: int) ->
     fragments = [tables.files.fragments(), tables.chunks.fragments(), *(t.fragments() for t in vectors)]
     if max(fragments) > _MOST_FRAGMENTS or any(table.needs_index(ann_rows) for table in vectors):
         return True
-    if max((*versions(index_dir), *versions(vectors_dir))) > _MOST_VERSIONS:
+    if max(most_versions(index_dir), most_versions(vectors_dir)) > _MOST_VERSIONS:
         return True
     rows = tables.chunks.rows()
     if tables.chunks.unindexed() > max(_FEW_ROWS, _MOST_UNINDEXED_SHARE * rows):
@@ -76,7 +77,9 @@ def optimize(
         with writer.held(TIMEOUT):
             tables.chunks.optimize(**_CLEAN)
             tables.files.optimize(**_CLEAN)
+        drop_set_aside(index_dir)
     with _alone(vectors_dir):
+        drop_set_aside(tables_folder(vectors_dir))
         _optimize_vectors(tables, vectors_writer, vectors_dir, ann_rows)
 
 

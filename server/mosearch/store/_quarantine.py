@@ -12,6 +12,7 @@ from mosearch.store._folders import SET_ASIDE, generation, tables_folder
 from mosearch.store._locks import ProcessLock
 
 _TIME = "%Y%m%d-%H%M%S"
+_KEPT_S = 30 * 86_400.0
 
 
 def quarantine(
@@ -78,9 +79,9 @@ def _set_vectors_aside(folder: Path) -> None:
             _move(path)
 
 
-def drop_set_aside(folder: Path, least_age_days: float) -> None:
-    """Remove what was set aside in `folder` so long ago."""
-    before = time.strftime(_TIME, time.localtime(time.time() - 86_400 * least_age_days))
+def drop_set_aside(folder: Path) -> None:
+    """Remove what was set aside in `folder` a month ago."""
+    before = time.strftime(_TIME, time.localtime(time.time() - _KEPT_S))
     for path in folder.glob(f"{SET_ASIDE}*"):
         if path.name.removeprefix(SET_ASIDE) < before:
             shutil.rmtree(path, ignore_errors=True)

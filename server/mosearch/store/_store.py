@@ -22,7 +22,7 @@ from mosearch.private import make_private
 from mosearch.store._failures import ATTEMPTS, retried, translated
 from mosearch.store._folders import folder_bytes, generation, tables_folder
 from mosearch.store._locks import TIMEOUT, ProcessLock
-from mosearch.store._quarantine import drop_set_aside, quarantine
+from mosearch.store._quarantine import quarantine
 from mosearch.store._shared import SharedVectors
 from mosearch.store._users import register
 from mosearch.store._values import (
@@ -348,11 +348,6 @@ class Store(SharedVectors):
             raise StoreError(f"Small writes to {self.index_dir} cannot be merged now: {error}") from error
 
     quarantine = staticmethod(quarantine)
-
-    def drop_set_aside(self, least_age_days: float) -> None:
-        """Remove what `quarantine` set aside so long ago."""
-        for folder in (self.index_dir, tables_folder(self.vectors_dir)):
-            drop_set_aside(folder, least_age_days)
 
     # Helpers
 

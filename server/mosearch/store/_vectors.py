@@ -217,7 +217,7 @@ class VectorTables:
     def __init__(self, connection: Any, folder: Path) -> None:
         self._connection = connection
         self._folder = folder
-        self._open: dict[str, tuple[int, VectorTable]] = {}
+        self._open: dict[str, tuple[int | None, VectorTable]] = {}
         """What is open, and of which folder on disk: others may drop a table and make another."""
         self._mutex = threading.Lock()
 
@@ -265,30 +265,26 @@ class VectorTables:
             folder = self._folder / f"{name}.lance"
             # Without a whole version it is being created just now, or was when a process was killed, or
             # another process dropped it.
-            if not _has_version(folder):
+            identity, known = _identity(folder), self._open.get(name)
+            if identity is None:
                 self._open.pop(name, None)
                 return None
-            identity, known = _identity(folder), self._open.get(name)
             if known is None or known[0] != identity:
                 table = VectorTable(retried(lambda: self._connection.open_table(name)))
                 known = self._open[name] = identity, table
             return known[1]
 
 
-def _identity(folder: Path) -> int:
-    """What another folder in its place would not have; 0 where there is none any more."""
-    try:
-        return folder.stat().st_ino
-    except FileNotFoundError:
-        return 0
+def _identity(folder: Path) -> int | None:
+    """What another table in its place would not have.
 
-
-def _has_version(folder: Path) -> bool:
-    """Whether a table has a version that is whole: what is being written has another name until then."""
+    None without a version that is whole: what is being written has another name until then.
+    """
     try:
-        return any(path.suffix == ".manifest" for path in (folder / "_versions").iterdir())
+        whole = any(path.suffix == ".manifest" for path in (folder / "_versions").iterdir())
+        return folder.stat().st_ino if whole else None
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
 
 
 def index_digests(table: Any) -> None:
