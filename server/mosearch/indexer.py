@@ -6,8 +6,6 @@ words.  It is safe to interrupt anywhere; running it again does what is left.
 
 from __future__ import annotations
 
-import errno
-import os
 import secrets
 import time
 from collections import Counter
@@ -91,14 +89,9 @@ def survey(
         elif record.skip_reason:
             left_out[record.skip_reason] += 1
     # What lies below a folder that could not be listed for a moment is still there.
-    unlisted = tuple(f"{skip.path}/" for skip in scanned.skipped if _is_passing(skip))
+    unlisted = tuple(skip.path and f"{skip.path}/" for skip in scanned.skipped if skip.passing)
     gone = [path for path in known if path not in present and not path.startswith(unlisted)]
     return Survey(known, changed, gone, scanned.skipped, left_out)
-
-
-def _is_passing(skip: SkippedFile) -> bool:
-    lasting = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
-    return skip.reason is SkipReason.UNREADABLE and skip.detail not in lasting
 
 
 def reconcile(

@@ -84,6 +84,8 @@ class SkippedFile:
     path: str
     reason: SkipReason
     detail: str = ""
+    passing: bool = False
+    """Whether the next look may succeed: the disk or the network failed, no permission is missing."""
 
 
 class Span(NamedTuple):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from mosearch.workspace.files import changed_ns
 from mosearch.workspace.ignore import MARKER_NAMES, IgnoreRules, Level, Verdict
 
 DEFAULT_MAX_FILE_BYTES = 1_000_000
+_LASTING = (errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def walk(root: Path, rules: IgnoreRules, *, max_file_bytes: int) -> Iterator[Fil
     waiting: list[tuple[Level, str, Verdict]] = []
     entries = _listing(os.fspath(root))
     if isinstance(entries, OSError):
-        yield SkippedFile("", SkipReason.UNREADABLE, _reason(entries))
+        yield _unreadable("", entries)
         return
     cut = len(top.prefix)
     yield from _visit(entries, top, rules, cut, max_file_bytes, waiting)
@@ -60,7 +62,7 @@ def walk(root: Path, rules: IgnoreRules, *, max_file_bytes: int) -> Iterator[Fil
         entries = _listing(os.path.join(parent.folder, name))
         if isinstance(entries, OSError):
             if not isinstance(entries, FileNotFoundError):
-                yield SkippedFile(parent.prefix[cut:] + name, SkipReason.UNREADABLE, _reason(entries))
+                yield _unreadable(parent.prefix[cut:] + name, entries)
             continue
         markers = [entry.name for entry in entries if entry.name in MARKER_NAMES]
         level = rules.enter(parent, name, verdict, markers)
@@ -107,7 +109,7 @@ def _visit(
         except FileNotFoundError:
             continue
         except OSError as error:
-            yield SkippedFile(prefix + _shown(name), SkipReason.UNREADABLE, _reason(error))
+            yield _unreadable(prefix + _shown(name), error)
 
 
 def _file(entry: os.DirEntry[str], path: str, max_file_bytes: int) -> FileStat | SkippedFile:
@@ -134,5 +136,7 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _unreadable(path: str, error: OSError) -> SkippedFile:
+    return SkippedFile(
+        path, SkipReason.UNREADABLE, error.strerror or str(error), passing=error.errno not in _LASTING
+    )
