@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,13 +19,23 @@ import pytest
 from mosearch import encoder, home, ranking, workspace
 from mosearch.connection import Connection
 from mosearch.engine import Engine
-from mosearch.errors import CancelledError, EncoderError, HostError, QueryError, RootError, SettingsError
+from mosearch.errors import (
+    CancelledError,
+    EncoderError,
+    HostError,
+    ModelError,
+    QueryError,
+    RootError,
+    SettingsError,
+    StoreDamagedError,
+)
 from mosearch.exits import exits_in_use
 from mosearch.resident.requests import result_json
 from mosearch.settings import load_settings
 from mosearch.status import Status
 from mosearch.store import Store
 from mosearch.types import Depth, FileStat, Filters, SearchResult, SkippedFile, SkipReason
+from mosearch.workspace import files
 
 
 def test_everything_is_embedded_once(root: Path, open_engine: Callable[[Path], Engine]) -> None:
@@ -523,6 +534,85 @@ def test_an_index_that_others_built_anew_is_followed(
     assert engine.update().files == 9
     assert engine.search("entirely_different", 1).hits[0].path == "new0.py"
     assert engine.search("new4", 1).hits[0].path == "new4.py"
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_question_to_an_index_that_others_built_anew_is_answered(
+    root: Path, open_engine: Callable[[Path], Engine], *, removed: bool
+) -> None:
+    engine = open_engine(root)
+    for number in range(5):  # as above
+        (root / f"new{number}.py").write_text(f"def new{number}():\n    return {number}\n")
+        engine.update()
+    if removed:
+        shutil.rmtree(engine.index_dir)
+    else:
+        Store.quarantine(engine.index_dir, engine.store.vectors_dir, seen=engine.store.generation)
+    with open_engine(root) as other:
+        assert other.update().files == 9
+    assert engine.search("new4", 1).hits[0].path == "new4.py"
+    status = engine.status()
+    assert (status.files, status.pending) == (9, 0)
+    assert status.texts == status.chunks > 0
+
+
+def test_who_still_has_tables_that_others_built_anew_does_them_no_harm(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    for number in range(5):
+        (root / f"new{number}.py").write_text(f"def new{number}():\n    return {number}\n")
+        engine.update()
+    stale = engine.store
+    Store.quarantine(engine.index_dir, stale.vectors_dir, seen=stale.generation)
+    with open_engine(root) as other:
+        chunks = other.update().chunks
+        for harm in (stale.sweep, stale.optimize, lambda: stale.remove(["new1.py"])):
+            with pytest.raises(StoreDamagedError, match="built anew"):
+                harm()
+        engine.clean()
+        assert other.store.stats().chunks == engine.store.stats().chunks == chunks
+        assert other.search("new1", 1).hits[0].path == "new1.py"
+
+
+def test_cleaning_with_a_model_that_is_missing_drops_no_vectors(
+    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with open_engine(root) as engine:
+        engine.update()
+        vectors = engine.store.stats().vectors
+    monkeypatch.setenv("MOSEARCH_MODEL", str(tmp_path / "not mounted"))
+    with Engine(root, load_settings(root)) as without:
+        with pytest.raises(ModelError, match="No vectors were dropped"):
+            without.clean()
+        assert without.store.stats().vectors == vectors
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO, errno.ESTALE])
+def test_a_file_that_cannot_be_read_for_a_moment_is_found_as_it_was(
+    root: Path, open_engine: Callable[[Path], Engine], monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    path = root / "src/store.go"
+    path.write_text(path.read_text().replace("Checksum", "CheckSum32"))
+    with monkeypatch.context() as patch:
+        opened = files.open_regular
+
+        def fail_for_one(path: str) -> int:
+            if path.endswith("store.go"):
+                raise OSError(code, os.strerror(code))
+            return opened(path)
+
+        patch.setattr("mosearch.workspace.sources.open_regular", fail_for_one)
+        report = engine.update()
+    failed = {"src/store.go": os.strerror(code)}
+    assert (dict(report.failed), report.is_settled, report.files) == (failed, False, 4)
+    assert engine.status().failed == failed
+    assert engine.search("Checksum", 1).hits[0].chunk.symbol == "Checksum"
+    assert engine.update().is_settled
+    assert not engine.status().failed
+    assert engine.search("CheckSum32", 1).hits[0].chunk.symbol == "CheckSum32"
 
 
 def test_an_unreadable_file_is_named_until_it_can_be_read(

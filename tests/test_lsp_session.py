@@ -142,6 +142,7 @@ _WRONG_REQUESTS: list[tuple[str, object, str]] = [
     ("mosearch/search", None, "must be an object"),
     ("mosearch/search", {"query": "x", "limit": 0}, "`limit`"),
     ("mosearch/search", {"query": "x", "filters": {"language": []}}, "`filters` may hold"),
+    ("mosearch/search", {"query": "x", "filters": {"languages": ["\ud800"]}}, "half of a character"),
     ("mosearch/similar", {"textDocument": {}}, "textDocument.uri"),
     ("mosearch/similar", {"textDocument": {"uri": "untitled:1"}, "position": {"line": 0}}, "file"),
     (

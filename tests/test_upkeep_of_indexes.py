@@ -18,9 +18,10 @@ from mosearch import home
 from mosearch.engine import Engine
 from mosearch.errors import StoreDamagedError, StoreError, StoreLockedError
 from mosearch.settings import cache_dir
-from mosearch.store import Store
+from mosearch.store import Store, users
 from mosearch.store._failures import translated
 from mosearch.store._prune import prune
+from mosearch.store._vectors import VectorTable
 from mosearch.types import Filters
 from test_store_failures import DIM, EXIT, MODEL, data_files, open_store, put
 
@@ -149,12 +150,54 @@ def test_a_worktree_that_does_not_read_back_keeps_nobody_from_merging(tmp_path: 
         assert len(store._tables.vectors.all()[MODEL[:16], EXIT].keys()) == 3_000, "they may be in use"
 
 
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM])
+@pytest.mark.parametrize(
+    "code",
+    [
+        *(errno.ENOLCK, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM),
+        *(errno.EHOSTUNREACH, errno.ECONNRESET, errno.ENODEV, errno.ENXIO),
+    ],
+)
 def test_a_file_system_that_stumbles_is_no_damage(tmp_path: Path, code: int) -> None:
     for error in (OSError(code, os.strerror(code)), RuntimeError(f"lance error: IO (os error {code})")):
         with pytest.raises(StoreError, match="try again") as told, translated("read the index", tmp_path):
             raise error
         assert not isinstance(told.value, StoreDamagedError | StoreLockedError)
+
+
+def test_vectors_that_do_not_read_back_once_are_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(tmp_path) as store:
+        put(store, "a.py", ["one"])
+        vectors, generation = store.stats().vectors, store.generation
+    renew, failures = VectorTable.renew_indices, [OSError(errno.EIO, os.strerror(errno.EIO))]
+
+    def stumble(table: VectorTable) -> None:
+        if failures:
+            raise failures.pop()
+        renew(table)
+
+    monkeypatch.setattr(VectorTable, "renew_indices", stumble)
+    Store.quarantine(tmp_path / "index", tmp_path / "vectors", seen=generation)
+    assert not failures
+    with open_store(tmp_path) as store:
+        assert store.stats().vectors == vectors
+
+
+def test_what_cannot_be_encoded_is_no_damage(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        put(store, "a.py", ["one"])
+        with pytest.raises(UnicodeEncodeError):
+            store.search_text(["one"], 1, Filters(languages=frozenset({"\ud800"})))
+
+
+def test_vectors_of_a_folder_that_became_a_repository_are_dropped(tmp_path: Path) -> None:
+    index, before, after = (tmp_path / name for name in ("index", "before", "after"))
+    for vectors in (before, after):
+        with Store.open(index, vectors) as store:
+            put(store, "a.py", ["one"])
+    assert list(users(before)) == []
+    assert list(users(after)) == [index.resolve()]
 
 
 def test_vectors_that_another_process_dropped_are_missing_not_damaged(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ class Engine(Upkeep):
     ) -> SearchResult:
         self._pace.use()
         try:
-            return self._mended(lambda: self._ask(ask, rerank, early, cancel))
+            return self._mended(lambda: self._ask(ask, rerank, early, cancel), cancel)
         finally:
             self._pace.use()
 

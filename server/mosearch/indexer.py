@@ -46,6 +46,8 @@ class Reconciled:
     """Digests of all chunks of changed files, with repetitions."""
     skipped: Counter[str] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    """Those of `failed` that may be readable in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,10 @@ def _settled(mtime_ns: int) -> int:
 def _record_skip(
     batch: _Batch, stat: FileStat, skip: SkippedFile, old: FileRecord | None, result: Reconciled
 ) -> None:
-    """Count the skip and remember it, in place of an older version; what cannot be read is tried again."""
+    """Count the skip and remember it, in place of an older version; what cannot be read is tried again.
+
+    The older version of what may be readable in a moment stays.
+    """
     unreadable = skip.reason is SkipReason.UNREADABLE
     reason = f"{skip.reason.value}: {skip.detail}" if unreadable and skip.detail else skip.reason.value
     record = FileRecord(
@@ -193,6 +198,10 @@ def _record_skip(
         result.failed[stat.path] = record.trouble
     else:
         result.skipped[reason] += 1
+    if skip.passing:
+        result.unread[stat.path] = record.trouble
+        if old is not None and not old.skip_reason:
+            return
     if old is None or replace(old, file_id=record.file_id) != record:
         batch.add(record, None)
 

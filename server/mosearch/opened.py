@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mosearch import home, workspace
@@ -45,7 +45,9 @@ class Opened:
         self._documents = Documents(workspace.IgnoreRules.load(self.root))
         self.overlay = self._documents.overlay
         self._update_lock = threading.RLock()
+        self._opening = threading.Lock()
         self._is_compared = False
+        self._unread: Mapping[str, str] = {}
         self._pace = Pace()
         self._coverage: tuple[float, Coverage] | None = None
         self._activities = Activities()
@@ -89,7 +91,7 @@ class Opened:
             files=sum(not record.skip_reason for record in records),
             chunks=sum(record.chunks for record in records),
             skipped=dict(sorted(skipped.items())),
-            failed={record.path: record.trouble for record in records if record.trouble},
+            failed={r.path: r.trouble for r in records if r.trouble} | dict(self._unread),
             warning=warning,
         )
 
@@ -104,6 +106,7 @@ class Opened:
         """Counts and state, read from the store.  Raises `StoreError`."""
         # Another thread may update meanwhile: what is counted after must not be older than the sync that is
         # told, nor be told as a state at rest.
+        self._follow_others()
         began, last_sync = self.activity, self.store.last_sync()
         report = self.report()
         coverage = self.store.coverage(self.model.fingerprint)
@@ -187,8 +190,9 @@ class Opened:
     def _follow_others(self) -> None:
         """Where another process has set damaged tables aside, open what is there now."""
         if self.store.is_set_aside():
-            self.store = self._open_store()
-            self._coverage = None
+            with self._opening:
+                if self.store.is_set_aside():
+                    self._reopen()
 
     def _begin_anew(self, damaged: Store, cause: StoreDamagedError) -> None:
         """Set damaged tables aside, unless another thread or process has, and open what is there now."""
@@ -196,5 +200,10 @@ class Opened:
             if self.store is damaged:
                 _log.warning("%s", cause)
                 Store.quarantine(self.index_dir, self._vectors_dir, seen=damaged.generation)
-                self.store = self._open_store()
-                self._coverage = None
+                with self._opening:
+                    self._reopen()
+
+    def _reopen(self) -> None:
+        self.store = self._open_store()
+        self._coverage = None
+        self._is_compared = False

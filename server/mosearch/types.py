@@ -293,6 +293,8 @@ class IndexReport:
     """Reason → number of files present but not indexed."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Path → why it could not be indexed this time; it is tried again in the next run."""
+    is_settled: bool = True
+    """False where some of what failed may be readable in a moment: until then, it is found as it was."""
     warning: str = ""
     """What the user should know, e.g. that the encoder could not run and answers are lexical."""
 

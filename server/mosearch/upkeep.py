@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from mosearch import home, indexer, memory, workspace
 from mosearch.embedding import Embedder
-from mosearch.errors import CancelledError, EncoderError, StoreDamagedError, StoreLockedError
+from mosearch.errors import CancelledError, EncoderError, ModelError, StoreDamagedError, StoreLockedError
 from mosearch.opened import Opened
 from mosearch.progress import Cancel, Either, Progress, When, no_progress
 from mosearch.settings import Settings
@@ -80,7 +80,7 @@ class Upkeep(Opened):
         """
         cancel = cancel if cancel is not None else threading.Event()
         try:
-            return self._mended(lambda: self._go_on(progress, cancel, depth))
+            return self._mended(lambda: self._go_on(progress, cancel, depth), cancel)
         finally:
             self._note(Activity())
 
@@ -99,7 +99,7 @@ class Upkeep(Opened):
         """
         if self._maintaining.acquire(blocking=False):
             try:
-                self._mended(lambda: self._maintain(cancel))
+                self._mended(lambda: self._maintain(cancel), cancel)
             finally:
                 self._maintaining.release()
 
@@ -119,18 +119,30 @@ class Upkeep(Opened):
             time.sleep(_MAINTENANCE_POLL_S)
 
     def clean(self) -> None:
-        """Drop the vectors of all models but this one, and what was replaced, now.  Raises `StoreError`."""
+        """Drop the vectors of all models but this one, and what was replaced, now.
+
+        Raises `StoreError`, and `ModelError` where it is not known which vectors are this model's.
+        """
+        if self._exits.trouble:
+            raise ModelError(f"No vectors were dropped: {self._exits.trouble}")
+        self._mended(self._clean)
+
+    def _clean(self) -> None:
         self.store.drop_other_models(self.model.fingerprint)
         self.store.optimize()
 
-    def _mended(self, work: Callable[[], _Result]) -> _Result:
-        """What `work` gives; an index that turns out to be damaged is built again first."""
+    def _mended(self, work: Callable[[], _Result], cancel: Cancel | None = None) -> _Result:
+        """What `work` gives; an index that turns out to be damaged is built again first.
+
+        Where another process is at that, what there is by now has to do.
+        """
         store = self.store
         try:
             return work()
         except StoreDamagedError as error:
             self._begin_anew(store, error)
-            self.update()
+            with suppress(StoreLockedError):
+                self.update(cancel=cancel, depth=Depth.FIRST)
             return work()
 
     def _update(
@@ -158,6 +170,7 @@ class Upkeep(Opened):
             removed_files=done.removed,
             skipped=dict(sorted(done.skipped.items())),
             failed=dict(sorted(done.failed.items())),
+            is_settled=not done.unread,
         )
 
     @contextmanager
@@ -184,17 +197,17 @@ class Upkeep(Opened):
         """The files of the store made those on disk."""
         limit = self.settings.max_file_bytes
         progress("scan", 0, 0)
-        self._follow_others()
         with self.store.writer_lock(timeout=lock_timeout):
-            looked = time.time()  # what is saved from now on may be missed
-            found = indexer.survey(self.root, self.store, limit, rules)
+            self._follow_others()  # who held the lock before may have built the tables anew
+            store, looked = self.store, time.time()  # what is saved from now on may be missed
+            found = indexer.survey(self.root, store, limit, rules)
             if apart is None or found.news < _VERY_MANY_FILES:
                 told = self.model.reads_language
                 done = indexer.reconcile(
-                    self.root, self.store, found, limit, progress, cancel, digest_language=told
+                    self.root, store, found, limit, progress, cancel, digest_language=told
                 )
-                self.store.note_sync(looked)
-                self._is_compared = True
+                store.note_sync(looked)
+                self._is_compared, self._unread = True, done.unread
                 return done
         apart(progress, cancel)  # needs the lock, and may leave something to do
         return self._reconciled(rules, progress, cancel, lock_timeout, None)

@@ -303,7 +303,7 @@ class Folder:
             self._is_settled = True
         if state.warning:
             self._listener.complain(self, state.warning)
-        return not state.warning
+        return not state.warning and (report is None or report.is_settled)
 
     def _bring_up_to_date(self, engine: Engine) -> IndexReport:
         """Down to the index exit; what changes meanwhile is read as soon as the cheapest exit covers all."""

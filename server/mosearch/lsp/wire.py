@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from lsprotocol import types as lsp
 from mosearch.errors import QueryError
 from mosearch.settings import Settings
 from mosearch.types import Filters, Hit, SymbolKind
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 LARGEST_LIMIT = 1000
 
@@ -180,4 +183,6 @@ def _list(values: Mapping[str, Any], name: str, item_type: type) -> list[Any]:
     items = values.get(name) or []
     if not isinstance(items, list) or not all(type(item) is item_type for item in items):
         raise QueryError(f"`filters.{name}` must be a list of {item_type.__name__} values, not {items!r}.")
+    if any(isinstance(item, str) and _HALF.search(item) for item in items):
+        raise QueryError(f"`filters.{name}` holds half of a character: {items!r}.")
     return items

@@ -30,7 +30,11 @@ if os.name == "nt":  # memory, files that others hold, network drives
 else:
     _PASSING = frozenset(
         getattr(errno, name, -1)
-        for name in ("EAGAIN", "EBUSY", "EINTR", "ENOLCK", "ENOMEM", "ENOTCONN", "ESTALE", "ETIMEDOUT")
+        for name in (
+            *("EAGAIN", "EBUSY", "EINTR", "ENOLCK", "ENOMEM", "ENOTSUP", "ESTALE", "ETIMEDOUT"),
+            *("ECONNABORTED", "ECONNRESET", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH"),
+            *("ENODEV", "ENOTCONN", "ENXIO", "EPIPE", "EREMOTEIO", "ESHUTDOWN"),
+        )
     )
 """What network file systems and crowded machines give: it says nothing of what was written."""
 _PANICS = frozenset({"PanicException", "RustPanic"})
@@ -51,8 +55,8 @@ def translated(action: str, folder: Path) -> Iterator[None]:
     """Raises StoreFullError, StoreDamagedError or StoreError for what fails while doing `action`."""
     try:
         yield
-    except (MosearchError, KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
+    except (MosearchError, UnicodeEncodeError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise  # what cannot be encoded was asked for, not read
     except (RuntimeError, ValueError, OSError, LookupError, TypeError) as error:
         raise _ours(error, action, folder) from error
     except BaseException as error:

@@ -57,6 +57,23 @@ def generation(index_dir: Path) -> str | None:
     raise StoreDamagedError(f"{path} is not a note of this program. The index has to be built again.")
 
 
+def check_generation(index_dir: Path, name: str) -> None:
+    """Raises StoreDamagedError where the tables of this name are no longer those of the index."""
+    if generation(index_dir) != name:
+        raise StoreDamagedError(
+            f"The index in {index_dir} was removed or built anew meanwhile. It has to be opened again."
+        )
+
+
+def stamp(index_dir: Path) -> tuple[int, int] | None:
+    """What tells one note of the tables' name from another; None where there is none.  Raises OSError."""
+    try:
+        status = (tables_folder(index_dir) / _META).stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
 def write_generation(index_dir: Path) -> str:
     """Names new tables; replaces the note in one step, so that it is never half-written."""
     path = tables_folder(index_dir) / _META

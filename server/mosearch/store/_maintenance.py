@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mosearch.store._chunks import MANY_ROWS
-from mosearch.store._folders import most_versions, tables_folder
+from mosearch.store._folders import check_generation, most_versions, tables_folder
 from mosearch.store._locks import TIMEOUT, ProcessLock
 from mosearch.store._prune import prune
 from mosearch.store._quarantine import drop_set_aside
@@ -50,12 +50,14 @@ def index_words(tables: Tables, index_dir: Path) -> None:
     """
     if tables.chunks.unindexed() > max(MANY_ROWS, tables.chunks.rows() // 2):
         with _alone(index_dir):
+            check_generation(index_dir, tables.generation)
             tables.chunks.optimize()
 
 
 def sweep(tables: Tables, writer: ProcessLock, index_dir: Path) -> int:
     """Deletes dead chunks; locks out compaction, which could not be committed after a deletion."""
     with _alone(index_dir), writer.held(TIMEOUT):
+        check_generation(index_dir, tables.generation)
         return tables.chunks.delete_dead(tables.files.snapshot())
 
 
@@ -75,6 +77,7 @@ def optimize(
         sweep(tables, writer, index_dir)
         tables.chunks.optimize()
         with writer.held(TIMEOUT):
+            check_generation(index_dir, tables.generation)
             tables.chunks.optimize(**_CLEAN)
             tables.files.optimize(**_CLEAN)
         drop_set_aside(index_dir)

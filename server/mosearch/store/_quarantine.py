@@ -11,6 +11,8 @@ from mosearch.store._failures import translated
 from mosearch.store._folders import SET_ASIDE, generation, tables_folder
 from mosearch.store._locks import ProcessLock
 
+_SECOND_LOOK_S = 0.5
+"""A disk or a network that fails once may not fail twice, and vectors are dear."""
 _TIME = "%Y%m%d-%H%M%S"
 _KEPT_S = 30 * 86_400.0
 
@@ -30,6 +32,8 @@ def quarantine(
     with writer.held(timeout), translated("set aside the index", index_dir):
         is_bad = _opens_not(index_dir, vectors_dir, writer) if seen is None else _is(index_dir, seen)
         moved = _move(tables_folder(index_dir)) if is_bad else None
+    if seen is not None and not is_bad:
+        return None  # whoever put new tables there has looked at the vectors, too
     # Compaction, too, must stand still: it removes files while they are being read.
     vectors, upkeep = (ProcessLock(vectors_dir / f"{name}.lock") for name in ("vectors", "maintenance"))
     with vectors.held(timeout), upkeep.held(timeout), translated("check the vectors", vectors_dir):
@@ -76,7 +80,9 @@ def _set_vectors_aside(folder: Path) -> None:
 
     for path in folder.glob("vectors_*.lance"):
         if not reads_back(path.stem):
-            _move(path)
+            time.sleep(_SECOND_LOOK_S)
+            if not reads_back(path.stem):
+                _move(path)
 
 
 def drop_set_aside(folder: Path) -> None:

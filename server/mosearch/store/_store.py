@@ -20,7 +20,7 @@ from mosearch.globs import matching
 from mosearch.ipc import log_folder, spawn
 from mosearch.private import make_private
 from mosearch.store._failures import ATTEMPTS, retried, translated
-from mosearch.store._folders import folder_bytes, generation, tables_folder
+from mosearch.store._folders import check_generation, folder_bytes, generation, stamp, tables_folder
 from mosearch.store._locks import TIMEOUT, ProcessLock
 from mosearch.store._quarantine import quarantine
 from mosearch.store._shared import SharedVectors
@@ -51,8 +51,9 @@ class Store(SharedVectors):
     """Reads and writes one index.
 
     Any number of threads and processes may read while one writes.  Every method may raise
-    StoreFullError, and StoreDamagedError (then `quarantine` with `seen=generation`, and open again);
-    those that write may raise StoreLockedError.  After `fork`, a child must open its own Store.
+    StoreFullError, and StoreDamagedError, also where others have built the tables anew (then `quarantine`
+    with `seen=generation`, and open again); those that write may raise StoreLockedError.  After `fork`, a
+    child must open its own Store.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Store(SharedVectors):
         super().__init__(index_dir, vectors_dir, tables, matrices)
         self._writer = writer
         self._coverage = coverage
+        self._stamp: tuple[int, int] | None = None
 
     @classmethod
     def open(cls, index_dir: Path, vectors_dir: Path) -> Store:
@@ -118,7 +120,9 @@ class Store(SharedVectors):
     def files(self) -> Mapping[str, FileRecord]:
         """Path → record of every searchable file, as of now, also when another process wrote last."""
         with translated("read the list of files", self.index_dir):
-            return retried(self._tables.files.snapshot).by_path
+            by_path = retried(self._tables.files.snapshot).by_path
+            self._check_current()
+            return by_path
 
     def commit(
         self, files: Sequence[FileRecord], chunks: Sequence[StoredChunk], terms: Sequence[str]
@@ -260,7 +264,7 @@ class Store(SharedVectors):
 
     def note_sync(self, when: float) -> None:
         """Says that the index equals the files as they were on disk then, in seconds since the epoch."""
-        with translated("write to the index", self.index_dir):
+        with self._writing("write to the index"):
             note = tables_folder(self.index_dir) / _SYNCED
             note.touch()
             os.utime(note, (when, when))
@@ -363,7 +367,16 @@ class Store(SharedVectors):
     @contextmanager
     def _writing(self, action: str) -> Iterator[None]:
         with self._writer.held(TIMEOUT), translated(action, self.index_dir):
+            self._check_current()
             yield
+
+    def _check_current(self) -> None:
+        """Raises StoreDamagedError where others have built the tables anew: the files listed here have no
+        chunks in those, and the chunks there would be dead by the list that is here."""
+        now = stamp(self.index_dir)
+        if now is None or now != self._stamp:
+            check_generation(self.index_dir, self.generation)
+            self._stamp = now
 
     def _consistent(self, read: Callable[[Snapshot], T]) -> T:
         """What `read` returns for a list of files that stayed the same meanwhile.
@@ -375,7 +388,9 @@ class Store(SharedVectors):
         def attempt() -> tuple[T, bool]:
             snapshot = files.snapshot()
             result = read(snapshot)
-            return result, files.version() == snapshot.version
+            is_current = files.version() == snapshot.version
+            self._check_current()
+            return result, is_current
 
         with translated("read the index", self.index_dir):
             for _ in range(ATTEMPTS):

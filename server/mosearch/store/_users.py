@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from mosearch.private import make_private
 from mosearch.store._folders import tables_folder
 
 _USERS = "users"
+_VECTORS = "vectors_folder"
+"""In an index folder: which vectors it uses now.  They are others after `git init`."""
 
 
 def register(index_dir: Path, vectors_dir: Path) -> None:
@@ -20,14 +23,29 @@ def register(index_dir: Path, vectors_dir: Path) -> None:
     if not note.exists():
         make_private(folder)
         note.write_bytes(path.encode("utf-8", "surrogateescape"))
+    used = os.fsencode(vectors_dir.resolve())
+    if _vectors_of(index_dir) != used:
+        (index_dir / _VECTORS).write_bytes(used)
 
 
 def users(vectors_dir: Path) -> Iterator[Path]:
-    """The index folders noted here; notes of those that are gone are removed.  Raises OSError."""
+    """The index folders noted here; notes of those that are gone, or use other vectors now, are removed.
+
+    Raises OSError.
+    """
     folder = vectors_dir / _USERS
     for note in folder.iterdir() if folder.is_dir() else ():
         index_dir = Path(note.read_bytes().decode("utf-8", "surrogateescape"))
-        if (tables_folder(index_dir) / "meta.json").exists():
+        used = _vectors_of(index_dir)
+        is_ours = used is None or used == os.fsencode(vectors_dir.resolve())
+        if is_ours and (tables_folder(index_dir) / "meta.json").exists():
             yield index_dir
         else:
             note.unlink()
+
+
+def _vectors_of(index_dir: Path) -> bytes | None:
+    try:
+        return (index_dir / _VECTORS).read_bytes()
+    except FileNotFoundError:
+        return None

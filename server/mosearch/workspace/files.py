@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+
+from mosearch.types import SkippedFile, SkipReason
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 # Opening a FIFO would wait for a writer.
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+_LASTING = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+)
+_IN_USE = (32, 33)
+"""Windows: another program has the file, or a part of it, for itself."""
 
 
 class NotRegularError(OSError):
@@ -25,6 +35,12 @@ def open_regular(path: str, *, follow: bool = False) -> int:
         os.close(descriptor)
         raise NotRegularError(f"{path} is not a regular file")
     return descriptor
+
+
+def unreadable(path: str, error: OSError) -> SkippedFile:
+    """What to say of a file or folder that could not be read."""
+    passing = error.errno not in _LASTING or getattr(error, "winerror", None) in _IN_USE
+    return SkippedFile(path, SkipReason.UNREADABLE, error.strerror or str(error), passing=passing)
 
 
 def changed_ns(status: os.stat_result) -> int:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -13,11 +12,10 @@ from operator import attrgetter
 from pathlib import Path
 
 from mosearch.types import FileStat, SkippedFile, SkipReason
-from mosearch.workspace.files import changed_ns
+from mosearch.workspace.files import changed_ns, unreadable
 from mosearch.workspace.ignore import MARKER_NAMES, IgnoreRules, Level, Verdict
 
 DEFAULT_MAX_FILE_BYTES = 1_000_000
-_LASTING = (errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def walk(root: Path, rules: IgnoreRules, *, max_file_bytes: int) -> Iterator[Fil
     waiting: list[tuple[Level, str, Verdict]] = []
     entries = _listing(os.fspath(root))
     if isinstance(entries, OSError):
-        yield _unreadable("", entries)
+        yield unreadable("", entries)
         return
     cut = len(top.prefix)
     yield from _visit(entries, top, rules, cut, max_file_bytes, waiting)
@@ -62,7 +60,7 @@ def walk(root: Path, rules: IgnoreRules, *, max_file_bytes: int) -> Iterator[Fil
         entries = _listing(os.path.join(parent.folder, name))
         if isinstance(entries, OSError):
             if not isinstance(entries, FileNotFoundError):
-                yield _unreadable(parent.prefix[cut:] + name, entries)
+                yield unreadable(parent.prefix[cut:] + name, entries)
             continue
         markers = [entry.name for entry in entries if entry.name in MARKER_NAMES]
         level = rules.enter(parent, name, verdict, markers)
@@ -109,7 +107,7 @@ def _visit(
         except FileNotFoundError:
             continue
         except OSError as error:
-            yield _unreadable(prefix + _shown(name), error)
+            yield unreadable(prefix + _shown(name), error)
 
 
 def _file(entry: os.DirEntry[str], path: str, max_file_bytes: int) -> FileStat | SkippedFile:
@@ -134,9 +132,3 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _unreadable(path: str, error: OSError) -> SkippedFile:
-    return SkippedFile(
-        path, SkipReason.UNREADABLE, error.strerror or str(error), passing=error.errno not in _LASTING
-    )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mosearch.types import FileStat, SkippedFile, SkipReason
 from mosearch.workspace.content import classify, classify_name, decode
-from mosearch.workspace.files import NotRegularError, changed_ns, open_regular, read_up_to
+from mosearch.workspace.files import NotRegularError, changed_ns, open_regular, read_up_to, unreadable
 from mosearch.workspace.scan import DEFAULT_MAX_FILE_BYTES
 
 _HASH_BYTES = 16
@@ -42,8 +42,9 @@ def read_source(
     except NotRegularError:
         return SkippedFile(stat.path, SkipReason.SPECIAL)
     except OSError as error:
-        reason = SkipReason.SYMLINK if error.errno == errno.ELOOP else SkipReason.UNREADABLE
-        return SkippedFile(stat.path, reason, error.strerror or str(error))
+        if error.errno == errno.ELOOP:
+            return SkippedFile(stat.path, SkipReason.SYMLINK, error.strerror or str(error))
+        return unreadable(stat.path, error)
     except ValueError as error:
         return SkippedFile(stat.path, SkipReason.UNREADABLE, str(error))
     if len(data) > max_file_bytes:
