@@ -242,6 +242,39 @@ def test_a_long_function_is_like_what_one_of_its_parts_is_like(
     assert engine.similar(place, True, 1).hits[0].path == "late.py"
 
 
+def test_what_encloses_a_selection_is_not_similar_to_it(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    steps = "".join(f"    total_{n} = mixture({n}, total_{n - 1})\n" for n in range(1, 200))
+    (root / "brew.py").write_text(f"def brew(total_0):\n{steps}    return total_59\n")
+    engine = open_engine(root)
+    engine.update()
+    place = engine.place("brew.py", 2, 8)
+    assert engine.store.chunks_of("brew.py")[0].chunk.parts > 2
+    assert not [hit for hit in engine.similar(place, True, 20, everything=True).hits if hit.path == "brew.py"]
+
+
+def test_what_is_quoted_is_found_though_its_words_are_everywhere(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    often = "".join(f"def often{n}():\n    return 'index the index {n}', 'in in'\n\n\n" for n in range(300))
+    (root / "often.py").write_text(often)
+    (root / "once.py").write_text("def once():\n" + "    work()\n" * 30 + "    return 'not in the index'\n")
+    engine = open_engine(root)
+    engine.update()
+    assert engine.search('"not in the index"', 3).hits[0].path == "once.py"
+    engine.show("shown.py", "def shown():\n    return 'was not in the index'\n")
+    assert {hit.path for hit in engine.search('"not in the index"', 2).hits} == {"once.py", "shown.py"}
+
+
+def test_a_preview_has_the_lines_of_the_file(root: Path, open_engine: Callable[[Path], Engine]) -> None:
+    (root / "feed.py").write_bytes(b"def feed(a):\r\n\tb = 1\r\n\x0c\r\n\tc = 2\r\n\treturn b + c\r\n")
+    engine = open_engine(root)
+    engine.update()
+    hit = next(hit for hit in engine.search("feed", 3).hits if hit.path == "feed.py")
+    assert hit.preview.split("\n") == ["def feed(a):", "\tb = 1", "\x0c", "\tc = 2", "\treturn b + c"]
+
+
 def test_an_answer_names_the_definition_and_the_part_of_it(
     root: Path, open_engine: Callable[[Path], Engine]
 ) -> None:

@@ -39,9 +39,11 @@ def test_modules_within_modules_without_end() -> None:
     [
         ("a.py", "def f():\n    x = 1\n" + " " * 300_000 + "\n" + "    y = 2\n" * 200),
         ("a.md", "# a" + " " * 300_000 + "b\ntext\n"),
+        ("a.rs", "lazy_static! {\n" + "/* entry * of it **/\n" * 200 + "static ref A: u8 = 1;\n}\n"),
+        ("a.h", "class a\n" * 20_000),
     ],
 )
-def test_blanks_without_end_take_no_time(path: str, source: str) -> None:
+def test_what_repeats_without_end_takes_no_time(path: str, source: str) -> None:
     start = time.thread_time()
     assert parse_file(path, source.encode()).chunks
     assert time.thread_time() - start < 2
@@ -63,6 +65,11 @@ def test_the_time_for_parsing_is_that_of_the_processor(monkeypatch: pytest.Monke
             f"func <+> (a: Int, b: Int) -> Int {{\n{BODY}    return 1\n}}\n",
             ["P", "==", "<+>"],
         ),
+        ("a.js", f"module.exports = class Pool {{\n  open() {{\n{BODY}  }}\n}}\n", ["Pool", "open"]),
+        ("a.js", f"module.exports = function createApp(x) {{\n{BODY}}}\n", ["createApp"]),
+        ("a.js", f"module.exports = function (x) {{\n{BODY}}}\n", ["exports"]),
+        ("a.js", f"exports.a = function b(x) {{\n{BODY}}}\n", ["a"]),
+        ("a.C", f"void A::solve()\n{{\n{BODY}}}\n", ["solve"]),
         ("a.rb", f"class A\n  define_method(:dyn) do |x|\n{BODY}  end\nend\n", ["A", "dyn"]),
         (
             "a.jsx",

@@ -8,7 +8,7 @@ from pathlib import Path
 from mosearch.parsing import CHUNKING_VERSION, language_of, parse
 
 SAMPLES = Path(__file__).parent / "parsing_samples"
-RECORDED = (5, "23566ccdd08d897c")
+RECORDED = (6, "304f14e1efcd96e6")
 
 
 def test_other_chunks_mean_another_version() -> None:

@@ -102,6 +102,13 @@ def test_terms_hold_words_and_whole_identifier() -> None:
     ]
 
 
+def test_a_long_name_has_its_words_and_data_has_none() -> None:
+    words = "testThatDownloadingFileAndMovingToDirectoryThatDoesNotExistThrowsError"
+    assert ranking.terms_of_text(words)[:3] == ["test", "that", "downloading"]
+    assert max(map(len, ranking.terms_of_text(words))) < len(words)
+    assert ranking.terms_of_text("a" * 65) == ranking.terms_of_text("Ab" * 200) == []
+
+
 @given(st.text())
 def test_terms_are_plain_words_whatever_the_text(text: str) -> None:
     for term in ranking.terms_of_text(text):
@@ -336,6 +343,16 @@ def test_a_file_covers_the_terms_that_its_texts_hold_and_rare_ones_count_more() 
     assert shares[3] == 0
     assert not covered(["it"], texts, np.array([0, 1, 0, 2])).any()
     assert len(covered(["retry"], [], np.array([], np.int64))) == 0
+
+
+def test_the_only_definition_of_a_name_comes_first_though_it_is_a_test() -> None:
+    test = _stored("report_of", path="tests/helpers.py", file_id=1, text="def report_of(): pass")
+    user = _stored("reporter", path="src/report_of.py", file_id=2, text="report_of()")
+    found = [(user, 9.0), (test, 1.0)]
+    assert _symbols(_ranked("report_of", found, found)) == ["report_of", "reporter"]
+    code = _stored("report_of", path="src/api.py", file_id=3, text="def report_of(): pass")
+    found = [(test, 9.0), (user, 2.0), (code, 1.0)]
+    assert _ranked("report_of", found, found)[0].stored is code
 
 
 def test_tests_come_after_code_unless_asked_for() -> None:

@@ -95,12 +95,15 @@ def other_parts(place: StoredChunk, store: Store) -> list[StoredChunk]:
 
 
 def overlap(one: StoredChunk, other: StoredChunk) -> bool:
-    """Whether they share lines, or are parts of one symbol."""
+    """Whether they share lines, are parts of one symbol, or `one` is a part of what encloses `other`."""
     if one.path != other.path:
         return False
     if one.chunk.whole is not None and one.chunk.symbol and _symbol(one) == _symbol(other):
         return True
-    return one.chunk.start_line <= other.chunk.end_line and other.chunk.start_line <= one.chunk.end_line
+    begin, end = other.chunk.start_line, other.chunk.end_line
+    whole = one.chunk.symbol_span
+    shares_lines = one.chunk.start_line <= end and begin <= one.chunk.end_line
+    return shares_lines or whole.start_line <= begin <= end <= whole.end_line
 
 
 def _read(path: Path) -> bytes:

@@ -27,6 +27,8 @@ RERANKED = 100
 
 _NAMESAKES = 10
 """More symbols of one name are no answer to it; between 5 and 20 it makes no difference."""
+_LOOKED_THROUGH = 1_000
+"""At most so many chunks with all words of a quotation are searched for its very text."""
 _PARTS = 8
 """So many parts for each are looked through."""
 
@@ -111,6 +113,22 @@ class Question:
             return []
         hits = self.index.store.search_text(terms, count, filters, is_growing=self.is_growing)
         return self.index.overlay.words(terms, hits, filters)
+
+    def by_quotes(
+        self, quoted: Sequence[str], terms: Sequence[str], count: int, filters: Filters
+    ) -> list[tuple[StoredChunk, float]]:
+        """As `by_words`; those that hold all that is `quoted`, where so many are found, come first.
+
+        Of common words nearly all code holds some: what has them all is looked through.
+        """
+        found = self.by_words(terms, count, filters)
+        if not quoted or not terms or not self.seeks_words:
+            return found
+        together = self.index.store.search_text(terms, _LOOKED_THROUGH, filters, every=True)
+        together = self.index.overlay.words(terms, together, filters)
+        holding = [each for each in together if all(text in each[0].chunk.text for text in quoted)][:count]
+        known = {_place(each) for each, _ in holding}
+        return [*holding, *(hit for hit in found if _place(hit[0]) not in known)]
 
     def by_names(self, names: Collection[str], filters: Filters) -> list[StoredChunk]:
         """Where symbols of these names begin; nothing of a name that is given often: it says too little."""
@@ -229,3 +247,7 @@ def without_host(exits: Collection[int], trouble: str) -> str:
     """What to tell about answers that had to do with these exits."""
     by = f"the cheapest exit, {max(exits)}," if exits else "words"
     return f"Answers are by {by} only: {trouble}"
+
+
+def _place(stored: StoredChunk) -> tuple[int, int, int]:
+    return stored.file_id, stored.chunk.start_byte, stored.chunk.part

@@ -259,7 +259,8 @@ class Hit:
     @property
     def preview(self) -> str:
         """The first lines of the text that answered, as written."""
-        return "\n".join(self.chunk.text.splitlines()[:PREVIEW_LINES])
+        lines = self.chunk.text.removesuffix("\n").split("\n")  # a form feed ends no line
+        return "\n".join(line.removesuffix("\r") for line in lines[:PREVIEW_LINES])
 
     @property
     def is_excerpt(self) -> bool:

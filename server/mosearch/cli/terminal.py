@@ -80,7 +80,7 @@ def _print_hit(console: Console, root: Path, number: int, hit: Mapping[str, Any]
     lines = f" · lines {shown['start_line']}-{shown['end_line']}" if "part" in hit else ""
     head.append(f"  {hit['kind']} · {hit['score']:.3f}{lines}", style="dim")
     console.print(head)
-    code = textwrap.dedent("\n".join(map(printable, hit["preview"].splitlines()[:_SHOWN_LINES])))
+    code = textwrap.dedent("\n".join(map(printable, hit["preview"].split("\n")[:_SHOWN_LINES])))
     syntax = Syntax(
         code,
         hit["language"],

@@ -6,7 +6,7 @@ Pure: it knows nothing of files, vectors, LSP or stores.  `parse` takes any byte
 from mosearch.parsing.chunks import chunk_at, parse, parse_file
 from mosearch.parsing.languages import LANGUAGES, language_of
 
-CHUNKING_VERSION = 5
+CHUNKING_VERSION = 6
 """Raised when the same source gives other chunks: indexes are then built anew, with the vectors of
 texts that stayed the same."""
 

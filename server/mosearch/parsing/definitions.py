@@ -50,6 +50,8 @@ _ABSORBING = {*CLASSES} - {"module"}
 _CONSTRUCTORS = frozenset({"constructor", "__construct"})
 _WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]")
 _MAX_PATH = 8
+_NAMELESS = "exports"
+"""What CommonJS assigns the one thing to that a module is: no name, where the thing has one."""
 """Names kept of a container's path: code generators nest thousands deep."""
 
 
@@ -144,7 +146,8 @@ def visible(parent: Definition) -> Iterator[Definition]:
 def _found(source: bytes, matches: list[Match], grammar: Grammar) -> list[Definition]:
     """One definition per body (or, without one, per name), outer before inner.
 
-    `const f = function g() {}` matches under both names: the wider match wins.
+    `const f = function g() {}` matches under both names: the wider match wins, but `module.exports = …` gives
+    no name where there is another.
     """
     found: dict[int, Definition] = {}
     for captures in matches:
@@ -156,11 +159,15 @@ def _found(source: bytes, matches: list[Match], grammar: Grammar) -> list[Defini
         body = captures["body"][0].start_byte if "body" in captures else None
         key = name_node.start_byte if body is None else body
         start, end = node.start_byte, node.end_byte
-        known = found.get(key)
-        if known and (known.end - known.start, bool(known.path)) >= (end - start, "container" in captures):
-            continue
         name = names.decode(source[name_node.start_byte : name_node.end_byte])
         container, name = names.split_name(name, grammar.separator)
+        known = found.get(key)
+        if known and name == _NAMELESS:
+            name, container = known.name, list(known.path)
+        if known and (known.end - known.start, bool(known.path)) >= (end - start, "container" in captures):
+            if known.name == _NAMELESS:
+                known.name, known.path = name, tuple(container)
+            continue
         if receiver := captures.get("container"):
             text = names.decode(source[receiver[0].start_byte : receiver[0].end_byte])
             container = [*names.receiver(text, grammar.separator), *container]

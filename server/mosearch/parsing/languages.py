@@ -118,7 +118,7 @@ _CPP_ONLY = re.compile(
     | ^[ \t]*\#[ \t]*if(?:def[ \t]+|[ \t]+defined[ \t]*\(?[ \t]*)__cplusplus\b .*?
       (?: ^[ \t]*\#[ \t]*(?:endif|else|elif) | \Z )
     | (?P<cpp>
-        ^[ \t]*(?: class\s+\w[^;=()]*[;{:] | namespace\b | template\s*< | using\s+\w+
+        ^[ \t]*(?: class\s+\w[^;=()]{0,200}[;{:] | namespace\b | template\s*< | using\s+\w+
           | (?:public|private|protected)\s*: | virtual\s+[\w~] )
         | (?<![\[\w])[A-Za-z_]\w*::[A-Za-z_~] | ^[ \t]*\#[ \t]*include\s*<\w+>
         | \bconst\s+\w+\s?&\s?\w | \boperator\s?(?:[=+*/<>!-]=|\(\)|\[\]|==|<<|->) | =\s*delete\s*;
@@ -137,7 +137,7 @@ def language_of(path: str, head: bytes = b"") -> str:
         return language
     stem, dot, extension = name.rpartition(".")
     language = _BY_EXTENSION.get(extension.lower()) if dot and stem else None
-    if language == "c" and (extension == "H" or (extension == "h" and _is_cpp(head))):
+    if language == "c" and (extension in ("C", "H") or (extension == "h" and _is_cpp(head))):
         return "cpp"
     if language:
         return language

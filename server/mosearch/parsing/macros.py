@@ -29,11 +29,10 @@ _BEFORE_NAME = re.compile(
 # What a macro's braces begin with when items stand in them: attributes, comments, then a keyword.
 _ITEMS = re.compile(
     rb"""(?x)
-    \{ (?: \s | //[^\n]*\n | /\*.*?\*/ | \#!?\[[^\]]*\] )*
+    \{ (?: \s | //[^\n]*\n | /\*(?:[^*]|\*(?!/))*\*/ | \#!?\[[^\]]*\] )*
     (?: (?: pub | fn | impl | struct | enum | union | trait | mod | use | type | const | async | unsafe
         | extern )\b
-      | [a-z_][\w:]*! \s* \{ )""",
-    re.DOTALL,
+      | [a-z_][\w:]*! \s* \{ )"""
 )
 _ITEM_HOLDERS = frozenset({"source_file", "declaration_list"})
 _NOT_NEWLINE = re.compile(rb"[^\r\n]")

@@ -34,6 +34,8 @@ def decode(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
+# C++: `operator ==` without the blank, `operator bool() const` without its parameters.
+_OPERATOR = re.compile(r"(?<!\w)(operator)(?!\w)(?: ?(\(\)|[^\w\s(][^(]*)|( [^(]+))?")
 _RUBY_SYMBOL = re.compile(r":[^\W\d]\w*[?!=]?")
 
 
@@ -49,9 +51,8 @@ def split_name(name: str, separator: str) -> tuple[list[str], str]:
         return [], name[1 : NAME_CHARS + 1]
     if name.isidentifier() or not separator or name[0] == "[":
         return [], name[:NAME_CHARS]
-    prefix, operator, rest = name.partition("operator")
-    if operator and not rest[:1].isalnum() and not prefix[-1:].isalnum():
-        return _parts(prefix, separator), (operator + rest)[:NAME_CHARS]
+    if operator := _OPERATOR.search(name):
+        return _parts(name[: operator.start()], separator), "".join(operator.groups(""))[:NAME_CHARS].rstrip()
     parts = _parts(name, separator)
     if not parts:
         return [], name[:NAME_CHARS]

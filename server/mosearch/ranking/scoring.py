@@ -55,6 +55,8 @@ def _boosts(pool: Pool, weights: Weights) -> NDArray[np.float64]:
 def _factors(pool: Pool, weights: Weights) -> NDArray[np.float64]:
     factors = np.array([getattr(weights, trait) for trait in TRAITS])
     product: NDArray[np.float64] = np.where(pool.traits, factors, 1.0).prod(axis=1)
+    if pool.is_symbol and pool.defines.any():  # the only definition is wanted, wherever it stands
+        product = np.where(pool.defines, product / product[pool.defines].max(), product)
     return product * np.where(pool.unquoted, _UNQUOTED, 1.0)
 
 

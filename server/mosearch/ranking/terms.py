@@ -21,11 +21,12 @@ _SYMBOL, _PATH, _DOCSTRING = 3, 2, 2
 A field for each, with a BM25 score of its own, boosted and added up, answered no better (NDCG@10 .885 on the
 development repositories, .888 so), and to add up scores all that holds one of the words had to be read."""
 
-TERMS_VERSION = 3
+TERMS_VERSION = 4
 """Raised when the same chunk gives other terms: indexes are then built anew."""
 
-# Longer runs are data (keys, encoded bytes), not words anyone types.
+# Longer runs are data (keys, encoded bytes), not words anyone types; a name of many words may be longer.
 _LONGEST_TERM = 64
+_LONGEST_NAME = 300
 
 _NAMED_BY_FOLDER = frozenset({"__init__", "index", "mod", "lib", "main"})
 """Stems of files that stand for their folder."""
@@ -45,7 +46,7 @@ def terms_of_text(text: str) -> list[str]:
     """All terms of `text`, in order, repeated as often as they occur."""
     terms: list[str] = []
     for name in identifiers(text):
-        if len(name) <= _LONGEST_TERM:
+        if len(name) <= _LONGEST_NAME:
             terms.extend(_terms_of_identifier(name))
     return terms
 
@@ -122,7 +123,7 @@ def _terms_of_identifier(name: str) -> tuple[str, ...]:
     words = [fold(word.lower()) for word in split_identifier(name)]
     if len(words) > 1:
         words.append(name.lower().replace("_", ""))
-    return tuple(words)
+    return tuple(word for word in words if len(word) <= _LONGEST_TERM)
 
 
 def _path_words(path: str) -> str:

@@ -27,7 +27,7 @@ from mosearch.store._directory import (
     whole,
 )
 from mosearch.store._files import Snapshot
-from mosearch.store._lance import FTS, BTree, MatchQuery
+from mosearch.store._lance import FTS, BTree, FullTextOperator, MatchQuery
 from mosearch.store._sql import in_integers, in_strings
 from mosearch.types import Chunk, Filters, Span, StoredChunk, SymbolKind
 
@@ -195,9 +195,10 @@ class ChunksTable:
         within: Snapshot,
         snapshot: Snapshot,
         *,
+        every: bool,
         is_growing: bool,
     ) -> list[tuple[StoredChunk, float]]:
-        """Live chunks of the files `within` by BM25, best first.
+        """Live chunks of the files `within` by BM25, best first: with `every` term, or with any.
 
         While the index `is_growing`, many rows that are not merged into the full-text index are passed over,
         once some are.
@@ -206,10 +207,11 @@ class ChunksTable:
         text = _clean(" ".join(terms))
         # A structured query: its text is only ever split at spaces, whatever characters it holds.
         match: Any = MatchQuery  # its type hints demand the optional arguments
+        operator = FullTextOperator.AND if every else FullTextOperator.OR
         only_merged = is_growing and MANY_ROWS < self.unindexed() < self.rows()
 
         def fetch(count: int) -> pa.Table:
-            query = self._table.search(match(text, "terms"), query_type="fts")
+            query = self._table.search(match(text, "terms", operator=operator), query_type="fts")
             query = query.fast_search() if only_merged else query
             query = query.select(["_score"]).with_row_id(True)
             return (query.where(where, prefilter=True) if where else query).limit(count).to_arrow()

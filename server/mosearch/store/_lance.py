@@ -33,6 +33,6 @@ _leave_out_rest_client()
 
 import lancedb
 from lancedb.index import FTS, BTree, IvfRq
-from lancedb.query import MatchQuery
+from lancedb.query import FullTextOperator, MatchQuery
 
-__all__ = ["FTS", "BTree", "IvfRq", "MatchQuery", "lancedb"]
+__all__ = ["FTS", "BTree", "FullTextOperator", "IvfRq", "MatchQuery", "lancedb"]

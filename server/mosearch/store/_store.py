@@ -190,19 +190,22 @@ class Store(SharedVectors):
         limit: int,
         filters: Filters,
         *,
+        every: bool = False,
         is_growing: bool = False,
     ) -> list[tuple[StoredChunk, float]]:
         """Chunks by BM25, best first.
 
-        `terms` are analysed as those given to `commit` were; any of them may match.  While the index
-        `is_growing`, what was written last may be missing, for a quick answer.
+        `terms` are analysed as those given to `commit` were; any of them may match, or `every` one must.
+        While the index `is_growing`, what was written last may be missing, for a quick answer.
         """
         from mosearch.store import _chunks
 
         def read(snapshot: Snapshot) -> list[tuple[StoredChunk, float]]:
             within = _within(filters, snapshot)
             where = _chunks.condition(filters, within)
-            return self._tables.chunks.matching(terms, limit, where, within, snapshot, is_growing=is_growing)
+            return self._tables.chunks.matching(
+                terms, limit, where, within, snapshot, every=every, is_growing=is_growing
+            )
 
         return self._consistent(read)
 

@@ -67,6 +67,7 @@
   (#eq? @_callee "defineProperty")) @method
 
 (class_declaration name: (_) @name body: (class_body) @body) @class
+(class name: (_) @name body: (class_body) @body) @class
 (variable_declarator name: (identifier) @name value: (class body: (class_body) @body)) @class
 (assignment_expression
   left: [(identifier) (member_expression)] @name right: (class body: (class_body) @body)) @class
