@@ -124,7 +124,9 @@ class Question:
         found = self.by_words(terms, count, filters)
         if not quoted or not terms or not self.seeks_words:
             return found
-        together = self.index.store.search_text(terms, _LOOKED_THROUGH, filters, every=True)
+        together = self.index.store.search_text(
+            terms, _LOOKED_THROUGH, filters, every=True, is_growing=self.is_growing
+        )
         together = self.index.overlay.words(terms, together, filters)
         holding = [each for each in together if all(text in each[0].chunk.text for text in quoted)][:count]
         known = {_place(each) for each, _ in holding}

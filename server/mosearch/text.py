@@ -8,10 +8,11 @@ import re
 DIGEST_BYTES = 16
 
 # A run of capitals that ends before a capitalised word ("HTTP" in "HTTPServer"), a capitalised or
-# lower-case word, a run of capitals, or digits; any other letter run (CJK, Greek, …) stays whole.
+# lower-case word, a run of capitals, or digits; a run of letters without case (CJK, …) stays whole.
 _WORD = re.compile(
     r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_A-Za-z]+",
 )
+_CASELESS = "ª"
 _IDENTIFIER = re.compile(r"[^\W\d]\w*|\d+")
 
 
@@ -25,7 +26,21 @@ def digest(encoder_text: str, language: str = "") -> str:
 
 def split_identifier(name: str) -> list[str]:
     """The words of one identifier: `parseHTTPResponse_v2` → parse, HTTP, Response, v, 2."""
-    return _WORD.findall(name)
+    if name.isascii():
+        return _WORD.findall(name)
+    shape = "".join(map(_shape, name))
+    return [name[word.start() : word.end()] for word in _WORD.finditer(shape)]
+
+
+def _shape(letter: str) -> str:
+    """What `_WORD` reads in the place of any letter of any alphabet."""
+    if letter.isupper():
+        return "A"
+    if letter.islower():
+        return "a"
+    if letter.isdigit():
+        return "0"
+    return _CASELESS if letter.isalpha() else "_"
 
 
 def identifiers(text: str) -> list[str]:
