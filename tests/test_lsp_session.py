@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -312,6 +313,27 @@ def test_a_failure_nobody_foresaw_does_not_end_the_folder(
     folder.request_update()
     _until(lambda: runs.ended[-1] is not None, 30)
     folder.stop()
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_is_tried_again_by_itself(
+    root: Path, use_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = _Runs()
+    folder = Folder(root, [], runs, watch=False)
+
+    def busy(path: str) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mosearch.workspace.sources.open_regular", busy)
+        folder.start()
+        _until(lambda: bool(runs.ended), 30)
+    first = runs.ended[0]
+    assert first is not None
+    assert (first.files, len(first.failed)) == (0, 4)
+    _until(lambda: bool(runs.ended[-1] and not runs.ended[-1].failed), 30)
+    folder.stop()
+    assert not runs.failed
 
 
 class _Held(_Runs):

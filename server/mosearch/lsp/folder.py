@@ -128,9 +128,9 @@ class Folder:
         self._deepening = Beside(f"deepening of the index of {root}", self._stopping)
         self._is_settled = False
         self._resident: Resident | None = None
+        """Commands that ask about the same folder are answered here."""
         self._door_of: Settings | None = None
         """The settings whose commands are answered."""
-        """Commands that ask about the same folder are answered here."""
 
     def start(self) -> None:
         self._wanted.set()
