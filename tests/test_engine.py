@@ -589,6 +589,33 @@ def test_a_question_to_an_index_that_others_built_anew_is_answered(
     assert status.texts == status.chunks > 0
 
 
+def test_a_question_does_not_wait_for_who_builds_the_index_anew(
+    root: Path, open_engine: Callable[[Path], Engine]
+) -> None:
+    engine = open_engine(root)
+    engine.update()
+    Store.quarantine(engine.index_dir, engine.store.vectors_dir, seen=engine.store.generation)
+    with open_engine(root) as other:
+        other.update()
+        reached, done = threading.Event(), threading.Event()
+
+        def build() -> None:
+            with other.store.writer_lock():
+                reached.set()
+                done.wait(30)
+
+        thread = threading.Thread(target=build)
+        thread.start()
+        try:
+            assert reached.wait(10)
+            began = time.monotonic()
+            assert engine.search("Checksum", 1).hits[0].chunk.symbol == "Checksum"
+            assert time.monotonic() - began < 8, "the lock is waited for no longer than a moment"
+        finally:
+            done.set()
+            thread.join()
+
+
 def test_who_still_has_tables_that_others_built_anew_does_them_no_harm(
     root: Path, open_engine: Callable[[Path], Engine]
 ) -> None:

@@ -366,6 +366,9 @@ def test_the_only_definition_of_a_name_comes_first_though_it_is_a_test() -> None
     code = _stored("report_of", path="src/api.py", file_id=3, text="def report_of(): pass")
     found = [(test, 9.0), (user, 2.0), (code, 1.0)]
     assert _ranked("report_of", found, found)[0].stored is code
+    heading = _stored("retry", path="README.md", file_id=4, text="# Retry", language="markdown")
+    found = [(heading, 9.0), (_stored("retry_request", path="src/a.py", file_id=5), 5.0)]
+    assert _symbols(_ranked("retry", found, found)) == ["retry_request", "retry"]
 
 
 def test_tests_come_after_code_unless_asked_for() -> None:

@@ -200,6 +200,13 @@ def test_vectors_of_a_folder_that_became_a_repository_are_dropped(tmp_path: Path
     assert list(users(after)) == [index.resolve()]
 
 
+def test_an_index_where_nothing_can_be_noted_opens(tmp_path: Path) -> None:
+    (tmp_path / "index" / "vectors_folder").mkdir(parents=True)
+    with open_store(tmp_path) as store:
+        put(store, "a.py", ["one"])
+        assert list(users(store.vectors_dir)) == [(tmp_path / "index").resolve()]
+
+
 def test_vectors_that_another_process_dropped_are_missing_not_damaged(tmp_path: Path) -> None:
     other_model = "beef" * 16
     with open_store(tmp_path) as mine, open_store(tmp_path) as theirs:

@@ -7,12 +7,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from mosearch import home, workspace
 from mosearch.connection import Connection
 from mosearch.documents import Documents, Ground
-from mosearch.errors import EncoderError, StoreDamagedError
+from mosearch.errors import EncoderError, StoreDamagedError, StoreLockedError
 from mosearch.exits import exits_in_use
 from mosearch.pace import Pace
 from mosearch.settings import Settings
@@ -195,13 +196,25 @@ class Opened:
                     self._reopen()
 
     def _begin_anew(self, damaged: Store, cause: StoreDamagedError) -> None:
-        """Set damaged tables aside, unless another thread or process has, and open what is there now."""
-        with self._update_lock:
+        """Set damaged tables aside, unless another thread or process has, and open what is there now.
+
+        Who has may fill the new ones for minutes, which nobody waits for here.
+        """
+        with suppress(StoreDamagedError):  # also the note that names the tables may be damaged
+            self._follow_others()
+        if self.store is not damaged:
+            return
+        try:
+            with self._update_lock:
+                if self.store is damaged:
+                    _log.warning("%s", cause)
+                    Store.quarantine(self.index_dir, self._vectors_dir, seen=damaged.generation)
+                    with self._opening:
+                        self._reopen()
+        except StoreLockedError:
+            self._follow_others()
             if self.store is damaged:
-                _log.warning("%s", cause)
-                Store.quarantine(self.index_dir, self._vectors_dir, seen=damaged.generation)
-                with self._opening:
-                    self._reopen()
+                raise
 
     def _reopen(self) -> None:
         self.store = self._open_store()

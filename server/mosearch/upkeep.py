@@ -23,6 +23,8 @@ _IDLE_POLL_S = 0.5
 # Each write of vectors leaves a fragment that every question reads: merged now and then.
 _UNMERGED_TEXTS = 8_000
 _MAINTENANCE_POLL_S = 0.1
+# A question waits no longer for whoever builds the index anew.
+_ANSWER_LOCK_S = 0.5
 # So many take about a second to read: worth a process of its own where one can be had.
 _VERY_MANY_FILES = 200
 
@@ -142,7 +144,7 @@ class Upkeep(Opened):
         except StoreDamagedError as error:
             self._begin_anew(store, error)
             with suppress(StoreLockedError):
-                self.update(cancel=cancel, depth=Depth.FIRST)
+                self.update(cancel=cancel, depth=Depth.FIRST, lock_timeout=_ANSWER_LOCK_S)
             return work()
 
     def _update(
@@ -197,8 +199,9 @@ class Upkeep(Opened):
         """The files of the store made those on disk."""
         limit = self.settings.max_file_bytes
         progress("scan", 0, 0)
+        self._follow_others()  # also where who builds the tables anew keeps the lock
         with self.store.writer_lock(timeout=lock_timeout):
-            self._follow_others()  # who held the lock before may have built the tables anew
+            self._follow_others()  # who held the lock before may have built them anew meanwhile
             store, looked = self.store, time.time()  # what is saved from now on may be missed
             found = indexer.survey(self.root, store, limit, rules)
             if apart is None or found.news < _VERY_MANY_FILES:

@@ -49,9 +49,9 @@ _METHOD_HOLDERS = {*CLASSES, "object"} - {"module"}
 _ABSORBING = {*CLASSES} - {"module"}
 _CONSTRUCTORS = frozenset({"constructor", "__construct"})
 _WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]")
-_MAX_PATH = 8
 _NAMELESS = "exports"
 """What CommonJS assigns the one thing to that a module is: no name, where the thing has one."""
+_MAX_PATH = 8
 """Names kept of a container's path: code generators nest thousands deep."""
 
 

@@ -13,6 +13,7 @@ from mosearch.ranking.weights import Weights
 # So many chunks of a file say that it is about the question; more would favour long files.
 _COHERENT_CHUNKS = 10
 
+_NO_CODE = [TRAITS.index("prose"), TRAITS.index("data")]
 _UNQUOTED = 1e-3
 """What lacks a text that the query quotes comes after all that has it: no weight, quotes leave no doubt."""
 
@@ -55,8 +56,9 @@ def _boosts(pool: Pool, weights: Weights) -> NDArray[np.float64]:
 def _factors(pool: Pool, weights: Weights) -> NDArray[np.float64]:
     factors = np.array([getattr(weights, trait) for trait in TRAITS])
     product: NDArray[np.float64] = np.where(pool.traits, factors, 1.0).prod(axis=1)
-    if pool.is_symbol and pool.defines.any():  # the only definition is wanted, wherever it stands
-        product = np.where(pool.defines, product / product[pool.defines].max(), product)
+    code = pool.defines & ~pool.traits[:, _NO_CODE].any(axis=1)
+    if pool.is_symbol and code.any():  # the only definition is wanted, wherever it stands
+        product = np.where(code, product / product[code].max(), product)
     return product * np.where(pool.unquoted, _UNQUOTED, 1.0)
 
 

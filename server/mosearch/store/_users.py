@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mosearch.private import make_private
@@ -17,15 +18,18 @@ _VECTORS = "vectors_folder"
 
 def register(index_dir: Path, vectors_dir: Path) -> None:
     """Notes that `index_dir` uses the vectors in `vectors_dir`."""
+    used = os.fsencode(vectors_dir.resolve())
+    if _vectors_of(index_dir) != used:
+        with suppress(OSError):  # an index that can only be read still answers
+            draft = index_dir / f"{_VECTORS}.tmp"
+            draft.write_bytes(used)
+            draft.replace(index_dir / _VECTORS)
     folder = vectors_dir / _USERS
     path = str(index_dir.resolve())
     note = folder / hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
     if not note.exists():
         make_private(folder)
         note.write_bytes(path.encode("utf-8", "surrogateescape"))
-    used = os.fsencode(vectors_dir.resolve())
-    if _vectors_of(index_dir) != used:
-        (index_dir / _VECTORS).write_bytes(used)
 
 
 def users(vectors_dir: Path) -> Iterator[Path]:
@@ -47,5 +51,5 @@ def users(vectors_dir: Path) -> Iterator[Path]:
 def _vectors_of(index_dir: Path) -> bytes | None:
     try:
         return (index_dir / _VECTORS).read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return None
