@@ -6,7 +6,9 @@ the path of a Unix socket must be short.
 
 from __future__ import annotations
 
+import re
 import shutil
+import string
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from mosearch.encoder import ExitConfig, ModelConfig
 from mosearch.engine import Engine
@@ -83,7 +85,7 @@ def hosts_in(runtime: Path) -> list[psutil.Process]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with random weights and exits 0, 1 and 2: real in every part, and fast."""
     folder = tmp_path_factory.mktemp("model")
-    tokenizer = _tokenizer(Path(__file__).parent.parent / "server" / "mosearch")
+    tokenizer = _tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
     config = ModelConfig(
         name="tiny",
@@ -106,12 +108,20 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _tokenizer(sources: Path) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+def _tokenizer() -> Tokenizer:
+    """Characters, and the words of the small workspace: a trained vocabulary is another each time."""
+    characters = string.ascii_lowercase + string.digits + string.punctuation
+    words = {word for text in _SOURCES.values() for word in re.findall("[a-z]+", text.lower())}
+    pieces = [
+        *_SPECIAL,
+        *characters,
+        *(f"##{letter}" for letter in characters),
+        *sorted(words - set(characters)),
+    ]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=2000, special_tokens=_SPECIAL, show_progress=False)
-    tokenizer.train([str(path) for path in sources.glob("*.py")], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
