@@ -553,13 +553,18 @@ def test_status_counts_what_the_scan_leaves_out(root: Path, open_engine: Callabl
     assert dict(engine.status().skipped) == {"symbolic link": 1}
 
 
+def _write_often(root: Path, engine: Engine) -> None:
+    """So that tables have seen more writes than those that are built anew will."""
+    for number in range(5):
+        (root / f"new{number}.py").write_text(f"def new{number}():\n    return {number}\n")
+        engine.update()
+
+
 def test_an_index_that_others_built_anew_is_followed(
     root: Path, open_engine: Callable[[Path], Engine]
 ) -> None:
     engine, other = open_engine(root), open_engine(root)
-    for number in range(5):  # so that the old tables have seen more writes than the new ones will
-        (root / f"new{number}.py").write_text(f"def new{number}():\n    return {number}\n")
-        engine.update()
+    _write_often(root, engine)
     Store.quarantine(engine.index_dir, other.store.vectors_dir, seen=engine.store.generation)
     with open_engine(root) as third:
         assert third.update().files == 9
@@ -574,9 +579,7 @@ def test_a_question_to_an_index_that_others_built_anew_is_answered(
     root: Path, open_engine: Callable[[Path], Engine], *, removed: bool
 ) -> None:
     engine = open_engine(root)
-    for number in range(5):  # as above
-        (root / f"new{number}.py").write_text(f"def new{number}():\n    return {number}\n")
-        engine.update()
+    _write_often(root, engine)
     if removed:
         shutil.rmtree(engine.index_dir)
     else:
@@ -620,9 +623,7 @@ def test_who_still_has_tables_that_others_built_anew_does_them_no_harm(
     root: Path, open_engine: Callable[[Path], Engine]
 ) -> None:
     engine = open_engine(root)
-    for number in range(5):
-        (root / f"new{number}.py").write_text(f"def new{number}():\n    return {number}\n")
-        engine.update()
+    _write_often(root, engine)
     stale = engine.store
     Store.quarantine(engine.index_dir, stale.vectors_dir, seen=stale.generation)
     with open_engine(root) as other:

@@ -16,7 +16,7 @@ from mosearch.candidates import Index, Plan, Vectors
 from mosearch.connection import Connection
 from mosearch.cosines import cosines
 from mosearch.errors import CancelledError, EncoderError
-from mosearch.ranking import Candidate
+from mosearch.ranking import Candidate, Query, key, lacks_quoted
 from mosearch.types import Chunk, Filters, Hit, Priority, SearchResult, StoredChunk, TextKind
 
 Early = Callable[[SearchResult], None]
@@ -107,30 +107,27 @@ class Question:
             return {exit: found[0] for exit, found in encoded.items()}, without_host(encoded, str(error))
         return {exit: found[0] for exit, found in encoded.items()}, ""
 
-    def by_words(self, terms: Sequence[str], count: int, filters: Filters) -> list[tuple[StoredChunk, float]]:
-        """Chunks by BM25 over some terms, best first."""
+    def by_words(
+        self, terms: Sequence[str], count: int, filters: Filters, *, every: bool = False
+    ) -> list[tuple[StoredChunk, float]]:
+        """Chunks by BM25 over some terms, best first; with `every` term, or with any."""
         if not terms or not self.seeks_words:
             return []
-        hits = self.index.store.search_text(terms, count, filters, is_growing=self.is_growing)
+        hits = self.index.store.search_text(terms, count, filters, every=every, is_growing=self.is_growing)
         return self.index.overlay.words(terms, hits, filters)
 
-    def by_quotes(
-        self, quoted: Sequence[str], terms: Sequence[str], count: int, filters: Filters
-    ) -> list[tuple[StoredChunk, float]]:
-        """As `by_words`; those that hold all that is `quoted`, where so many are found, come first.
+    def by_query(self, query: Query, count: int, filters: Filters) -> list[tuple[StoredChunk, float]]:
+        """Chunks by the words that a query seeks; those that hold all that it quotes come first.
 
         Of common words nearly all code holds some: what has them all is looked through.
         """
-        found = self.by_words(terms, count, filters)
-        if not quoted or not terms or not self.seeks_words:
+        found = self.by_words(query.sought, count, filters)
+        if not query.quoted:
             return found
-        together = self.index.store.search_text(
-            terms, _LOOKED_THROUGH, filters, every=True, is_growing=self.is_growing
-        )
-        together = self.index.overlay.words(terms, together, filters)
-        holding = [each for each in together if all(text in each[0].chunk.text for text in quoted)][:count]
-        known = {_place(each) for each, _ in holding}
-        return [*holding, *(hit for hit in found if _place(hit[0]) not in known)]
+        together = self.by_words(query.sought, _LOOKED_THROUGH, filters, every=True)
+        holding = [hit for hit in together if not lacks_quoted(query, hit[0].chunk)][:count]
+        known = {key(stored) for stored, _ in holding}
+        return [*holding, *(hit for hit in found if key(hit[0]) not in known)]
 
     def by_names(self, names: Collection[str], filters: Filters) -> list[StoredChunk]:
         """Where symbols of these names begin; nothing of a name that is given often: it says too little."""
@@ -249,7 +246,3 @@ def without_host(exits: Collection[int], trouble: str) -> str:
     """What to tell about answers that had to do with these exits."""
     by = f"the cheapest exit, {max(exits)}," if exits else "words"
     return f"Answers are by {by} only: {trouble}"
-
-
-def _place(stored: StoredChunk) -> tuple[int, int, int]:
-    return stored.file_id, stored.chunk.start_byte, stored.chunk.part

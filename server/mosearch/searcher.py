@@ -63,7 +63,7 @@ def _gather(question: Question, text: str, count: int, filters: Filters) -> tupl
     check_query(text)
     query = ranking.parse_query(text)
     with ThreadPoolExecutor(1) as beside:
-        words = beside.submit(question.by_quotes, query.quoted, query.sought, count, filters)
+        words = beside.submit(question.by_query, query, count, filters)
         vectors, warning = question.encode(query.text, "query", question.exits)
         question.clock.lap("encode")
         dense = question.by_vectors(vectors, count, filters)

@@ -28,15 +28,13 @@ _COMMENT_MARK = re.compile(
 )
 _XML_DOC = re.compile(r"</?(?:summary|remarks|returns|param|typeparam|value|exception|para|see|c)\b[^<>]*>")
 _BLOCK_LINE = re.compile(r"^\s*\*(?!/)[ \t]?")
+# C++: `operator ==` without the blank, `operator bool() const` without its parameters.
+_OPERATOR = re.compile(r"(?<!\w)(operator)(?!\w)(?: ?(\(\)|[^\w\s(][^(]*)|( [^(]+))?")
+_RUBY_SYMBOL = re.compile(r":[^\W\d]\w*[?!=]?")
 
 
 def decode(data: bytes) -> str:
     return data.decode("utf-8", "replace")
-
-
-# C++: `operator ==` without the blank, `operator bool() const` without its parameters.
-_OPERATOR = re.compile(r"(?<!\w)(operator)(?!\w)(?: ?(\(\)|[^\w\s(][^(]*)|( [^(]+))?")
-_RUBY_SYMBOL = re.compile(r":[^\W\d]\w*[?!=]?")
 
 
 def split_name(name: str, separator: str) -> tuple[list[str], str]:

@@ -1,6 +1,6 @@
 """Ranking: from candidate lists to a page of hits.  Pure functions over arrays and chunks, no I/O."""
 
-from mosearch.ranking.candidate import Candidate
+from mosearch.ranking.candidate import Candidate, key
 from mosearch.ranking.depth import deepened
 from mosearch.ranking.likeness import (
     DUPLICATE,
@@ -12,7 +12,7 @@ from mosearch.ranking.likeness import (
     by_likeness,
 )
 from mosearch.ranking.nearby import SAMPLE, merged, scores_beside
-from mosearch.ranking.pool import Pool, deepened_pool, gather
+from mosearch.ranking.pool import Pool, deepened_pool, gather, lacks_quoted
 from mosearch.ranking.query import Query, parse_query
 from mosearch.ranking.scoring import rank
 from mosearch.ranking.selection import select, select_places
@@ -36,6 +36,8 @@ __all__ = [
     "deepened",
     "deepened_pool",
     "gather",
+    "key",
+    "lacks_quoted",
     "merged",
     "parse_query",
     "rank",

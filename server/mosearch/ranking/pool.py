@@ -110,7 +110,7 @@ def gather(
         of_type=defines & np.array([stored.chunk.kind in _TYPES for stored in chunks], bool),
         traits=np.array([[trait in each for trait in TRAITS] for each in has], bool).reshape(-1, len(TRAITS))
         & np.array(wanted, bool),
-        unquoted=np.array([_lacks(query, stored.chunk) for stored in chunks], bool),
+        unquoted=np.array([lacks_quoted(query, stored.chunk) for stored in chunks], bool),
     )
 
 
@@ -151,7 +151,8 @@ def _defines(query: Query, chunk: Chunk) -> bool:
     return chunk.part == 0 and bool(chunk.symbol) and chunk.symbol.lower() in query.symbols
 
 
-def _lacks(query: Query, chunk: Chunk) -> bool:
+def lacks_quoted(query: Query, chunk: Chunk) -> bool:
+    """Whether a chunk does not hold all that the query quotes."""
     return any(quoted not in chunk.text for quoted in query.quoted)
 
 

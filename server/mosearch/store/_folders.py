@@ -75,10 +75,15 @@ def stamp(index_dir: Path) -> tuple[int, int] | None:
 
 
 def write_generation(index_dir: Path) -> str:
-    """Names new tables; replaces the note in one step, so that it is never half-written."""
+    """Names new tables."""
     path = tables_folder(index_dir) / _META
     name = secrets.token_hex(8)
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps({"schema": SCHEMA_VERSION, "generation": name}) + "\n", "utf-8")
-    draft.replace(path)
+    write_whole(path, (json.dumps({"schema": SCHEMA_VERSION, "generation": name}) + "\n").encode())
     return name
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replaces a file in one step.  Raises OSError."""
+    draft = path.with_suffix(".tmp")
+    draft.write_bytes(content)
+    draft.replace(path)

@@ -39,7 +39,7 @@ def note_model(vectors_dir: Path, key: str) -> None:
     """Notes that a model is in use today; `key` names its tables."""
     note = vectors_dir / _MODELS / key
     with suppress(OSError):  # a read-only index is used all the same
-        if not note.exists() or time.time() - note.stat().st_mtime > SECONDS_PER_DAY:
+        if _is_older(note, 1):
             make_private(note.parent)
             note.touch()
 
@@ -53,7 +53,7 @@ def drop_models(tables: Tables, vectors_dir: Path, kept: Collection[str], least_
             continue
         if least_age_days and not note.exists():
             note_model(vectors_dir, key)  # from an earlier version: its month begins now
-        elif not least_age_days or time.time() - note.stat().st_mtime >= least_age_days * SECONDS_PER_DAY:
+        elif not least_age_days or _is_older(note, least_age_days):
             tables.vectors.drop(key, exit)
             dropped += 1
     return dropped
@@ -83,8 +83,13 @@ def note_live(tables: Tables, vectors_dir: Path) -> None:
     """Notes, once a day, how many texts are live: see `prune`."""
     note = vectors_dir / _MOST_LIVE
     with suppress(OSError):
-        if not note.exists() or time.time() - note.stat().st_mtime > SECONDS_PER_DAY:
+        if _is_older(note, 1):
             _most_live(vectors_dir, _live(tables))
+
+
+def _is_older(note: Path, days: float) -> bool:
+    """Whether a note was written so long ago, or never.  Raises OSError."""
+    return not note.exists() or time.time() - note.stat().st_mtime >= days * SECONDS_PER_DAY
 
 
 def _live(tables: Tables) -> int:
@@ -96,7 +101,7 @@ def _most_live(vectors_dir: Path, live: int) -> int:
     note = vectors_dir / _MOST_LIVE
     with suppress(OSError, ValueError):
         noted = int(note.read_text("ascii"))
-        if live < _ALIKE * noted and time.time() - note.stat().st_mtime < _LEAST_AGE_DAYS * SECONDS_PER_DAY:
+        if live < _ALIKE * noted and not _is_older(note, _LEAST_AGE_DAYS):
             return noted
     with suppress(OSError):
         note.write_text(str(live), "ascii")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mosearch.private import make_private
-from mosearch.store._folders import tables_folder
+from mosearch.store._folders import tables_folder, write_whole
 
 _USERS = "users"
 _VECTORS = "vectors_folder"
@@ -21,15 +21,13 @@ def register(index_dir: Path, vectors_dir: Path) -> None:
     used = os.fsencode(vectors_dir.resolve())
     if _vectors_of(index_dir) != used:
         with suppress(OSError):  # an index that can only be read still answers
-            draft = index_dir / f"{_VECTORS}.tmp"
-            draft.write_bytes(used)
-            draft.replace(index_dir / _VECTORS)
+            write_whole(index_dir / _VECTORS, used)
     folder = vectors_dir / _USERS
-    path = str(index_dir.resolve())
-    note = folder / hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    path = os.fsencode(index_dir.resolve())
+    note = folder / hashlib.blake2b(path, digest_size=8).hexdigest()
     if not note.exists():
         make_private(folder)
-        note.write_bytes(path.encode("utf-8", "surrogateescape"))
+        note.write_bytes(path)
 
 
 def users(vectors_dir: Path) -> Iterator[Path]:
@@ -39,7 +37,7 @@ def users(vectors_dir: Path) -> Iterator[Path]:
     """
     folder = vectors_dir / _USERS
     for note in folder.iterdir() if folder.is_dir() else ():
-        index_dir = Path(note.read_bytes().decode("utf-8", "surrogateescape"))
+        index_dir = Path(os.fsdecode(note.read_bytes()))
         used = _vectors_of(index_dir)
         is_ours = used is None or used == os.fsencode(vectors_dir.resolve())
         if is_ours and (tables_folder(index_dir) / "meta.json").exists():
