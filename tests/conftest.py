@@ -30,7 +30,10 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 def shared_runtime() -> Iterator[Path]:
     """A runtime folder for all tests, so that they share one host for each model."""
     runtime = Path(tempfile.mkdtemp(prefix="ms-"))
-    yield runtime
+    with pytest.MonkeyPatch.context() as patch:
+        # A thread that still connects when its test is over must not start a host in the user's folder.
+        patch.setenv("MOSEARCH_RUNTIME_DIR", str(runtime))
+        yield runtime
     _end_hosts(runtime)
 
 

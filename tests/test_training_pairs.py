@@ -20,6 +20,7 @@ from mosearch.encoder.models import TOKENIZER_FILE, find_model
 from mosearch.errors import SettingsError, UsageError
 from mosearch.mose import MultiExitEncoder, load, load_model, save_model
 from mosearch.training import accents, losses, variants
+from mosearch.training.batching import batches, clusters, meanings
 from mosearch.training.commands import PAIRS_FILE, tokenizer_of, training_group
 from mosearch.training.export import quantised
 from mosearch.training.functions import Function
@@ -33,7 +34,7 @@ from mosearch.training.model import (
     ridge,
     set_token_weights,
 )
-from mosearch.training.packing import batches, pack, padded, read_pack, write_pack
+from mosearch.training.packing import pack, padded, read_pack, write_pack
 from mosearch.training.pairs import Mix, Pair, cross_pairs, make_pair
 from mosearch.training.recipe import ModelSettings, Recipe, TrainSettings, read_recipe
 from mosearch.training.teachers import read_texts, teach, write_texts
@@ -173,6 +174,53 @@ def test_batches_use_each_pair_once_and_do_not_mix_sorts(seed: int, size: int) -
     used = np.concatenate(found)
     assert len(set(used.tolist())) == len(used) > 40 - 6 * size
     assert all(len(set(packed.is_code_pair()[one].tolist())) == 1 for one in found)
+    alike = batches(packed, size, seed, None, np.eye(len(packed), dtype=np.float16), 3)
+    used = np.concatenate(alike)
+    assert len(set(used.tolist())) == len(used) > 40 - 6 * size
+    assert all(len(set(packed.is_code_pair()[one].tolist())) == 1 for one in alike)
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(0, 5))
+def test_clusters_hold_each_row_once_and_have_their_size(rows: int, size: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    found = clusters(draw.standard_normal((rows, 4)).astype(np.float32), size, draw)
+    assert sorted(np.concatenate(found).tolist()) == list(range(rows))
+    assert len(found) == 1 or all(size <= len(group) < 2 * size for group in found)
+
+
+def test_clusters_hold_what_is_alike() -> None:
+    draw = np.random.default_rng(1)
+    topics = draw.standard_normal((8, 16)).astype(np.float32)
+    topic = draw.permutation(np.repeat(np.arange(8), 4))
+    vectors = topics[topic] + 0.01 * draw.standard_normal((32, 16)).astype(np.float32)
+    assert all(len(set(topic[group].tolist())) == 1 for group in clusters(vectors, 4, draw))
+
+
+def test_the_meaning_of_a_pair_is_that_of_both_its_texts(tiny_base: Path) -> None:
+    packed = pack(_pairs(30), tokenizer_of(Recipe()), 12, 24)
+    exits = {"0": 1.0, "2": 1.0}
+    model = new_student(ModelSettings(base=str(tiny_base), exits=exits, index_exit=0, rerank_exit=2)).eval()
+    found = meanings(model, packed)
+    assert found.shape == (len(packed), model.config.dim)
+    row = 7
+    ids, mask = (torch.from_numpy(part) for part in padded(packed, packed.pairs[row].tolist()))
+    with torch.no_grad():
+        expected = torch.nn.functional.normalize(model(ids, mask, (0,))[0].sum(0), dim=0)
+    assert np.allclose(found[row], expected.numpy(), atol=2e-3)
+
+
+def test_a_run_can_learn_to_tell_apart_what_is_alike(tiny_base: Path, tmp_path: Path) -> None:
+    packed = pack(_pairs(48), tokenizer_of(Recipe()), 12, 24)
+    values: dict[str, dict[str, object]] = {
+        "model": {"base": str(tiny_base), "teacher": str(tiny_base), "exits": {"0": 1.0, "2": 1.0}},
+        "train": {"batch": 6, "alike": 3, "fit_texts": 0, "threads": 1},
+    }
+    train(packed, _recipe(values, epochs=4.0), tmp_path / "run")
+    assert np.isfinite(list(log_lines(tmp_path / "run"))[-1]["loss"])
+    file = tmp_path / "recipe.toml"
+    file.write_text("[model]\nexits = { 2 = 1.0 }\n[train]\nalike = 4\n")
+    with pytest.raises(SettingsError, match="no exit 0"):
+        read_recipe(file)
 
 
 def _unit(rows: int, dim: int, seed: int) -> torch.Tensor:

@@ -105,31 +105,6 @@ def padded(packed: Pack, rows: Iterable[int]) -> tuple[NDArray[np.int64], NDArra
     return ids, mask
 
 
-def batches(
-    packed: Pack, size: int, seed: int, taught: NDArray[np.bool_] | None = None, window: int = 16
-) -> list[NDArray[np.int64]]:
-    """Pair numbers of one epoch, in batches of exactly `size`; what does not fill a batch is left out.
-
-    A batch holds pairs of one sort (text→code, a function and its variant, the same in two languages), all
-    with a teacher's vectors or all without (`taught`, per pair), and of similar length: within a
-    window of so many batches, pairs are sorted by length, so that little is padded.
-    """
-    draw = np.random.default_rng(seed)
-    lengths = packed.lengths
-    sorts = packed.is_code_pair().astype(int) + (packed.kinds == KINDS.index("cross"))
-    sorts = sorts if taught is None else sorts + 3 * taught
-    found: list[NDArray[np.int64]] = []
-    for sort in np.unique(sorts):
-        mine = draw.permutation(np.flatnonzero(sorts == sort))
-        for start in range(0, len(mine), size * window):
-            group = mine[start : start + size * window]
-            cost = lengths[packed.pairs[group]].max(axis=1)
-            group = group[np.argsort(cost, kind="stable")]
-            found += [group[i : i + size] for i in range(0, len(group) - size + 1, size)]
-    order = draw.permutation(len(found))
-    return [found[i] for i in order]
-
-
 def joined(first: Pack, second: Pack) -> Pack:
     """All texts and pairs of the first, then those of the second."""
     names = tuple(sorted({*first.language_names, *second.language_names}))

@@ -75,6 +75,8 @@ class ModelSettings:
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
     batch: int = 128
+    alike: int = 0
+    """A batch is made of groups of at least so many pairs that exit 0 finds alike; 0: of any pairs."""
     scale: float = 20.0
     """Cosines are multiplied by this before every softmax."""
     learning_rate: float = 1e-4
@@ -153,7 +155,9 @@ class Recipe:
         models = {"together": together} | {
             layer: replace(together, name=f"alone {layer}", exits={layer: 1.0}) for layer in plain.exits
         }
-        settings = replace(self.train, epochs=epochs, minutes=0.0, blend=1.0, deep_every=1, snapshots=())
+        settings = replace(
+            self.train, epochs=epochs, minutes=0.0, blend=1.0, deep_every=1, snapshots=(), alike=0
+        )
         return {
             name: replace(self, table=None, train=settings, model=_read_at_its_end(model))
             for name, model in models.items()
@@ -185,6 +189,8 @@ def read_recipe(file: Path) -> Recipe:
     except cattrs.BaseValidationError as error:
         problems = "; ".join(cattrs.transform_error(error))
         raise SettingsError(f"{file} is no training recipe: {problems}") from error
+    if recipe.train.alike and "0" not in recipe.model.exits:
+        raise SettingsError(f"{file} asks for batches of what exit 0 finds alike, but has no exit 0")
     if recipe.model.second_teacher and recipe.weights.aligned:
         raise SettingsError(
             f"{file} asks exits to align with the embeddings of two teachers; set weights.aligned to 0"

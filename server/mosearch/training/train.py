@@ -23,6 +23,7 @@ from mosearch import memory
 from mosearch.encoder.models import find_model, load_config
 from mosearch.errors import UsageError
 from mosearch.mose import MultiExitEncoder, load_model
+from mosearch.training.batching import batches, meanings
 from mosearch.training.losses import total_loss
 from mosearch.training.model import (
     average,
@@ -35,7 +36,7 @@ from mosearch.training.model import (
     set_token_weights,
     stored_or_none,
 )
-from mosearch.training.packing import Pack, batches, padded
+from mosearch.training.packing import Pack, padded
 from mosearch.training.recipe import Recipe, TrainSettings
 
 CHECKPOINT = "checkpoint.pt"
@@ -78,10 +79,10 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
         torch.set_num_threads(settings.threads)
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    plan = _plan(packed, recipe)
+    student = _student(packed, recipe, folder, say).to(device)
+    plan = _plan(packed, recipe, folder)
     if not plan and settings.epochs:
         raise UsageError(f"{len(packed)} pairs are less than one batch of {settings.batch}; harvest more")
-    student = _student(packed, recipe, folder, say).to(device)
     optimizer = torch.optim.AdamW(_groups(student, settings), betas=(0.9, 0.98), fused=True)
     progress = _resume(folder, student, optimizer)
     run = _Run(student, optimizer, frozen_teacher(recipe, device), packed, recipe, device)
@@ -246,8 +247,8 @@ def _factor(name: str, settings: TrainSettings) -> float:
     return settings.head_rate if "exits." in name else 1.0
 
 
-def _plan(packed: Pack, recipe: Recipe) -> list[NDArray[np.int64]]:
-    """The batches of the whole run, in order; the same for the same recipe and token file.
+def _plan(packed: Pack, recipe: Recipe, folder: Path) -> list[NDArray[np.int64]]:
+    """The batches of the whole run, in order; the same for the same recipe, token file and start.
 
     A batch has stored teacher vectors for all its pairs or for none.
     """
@@ -257,10 +258,12 @@ def _plan(packed: Pack, recipe: Recipe) -> list[NDArray[np.int64]]:
     if stored is not None:
         said: NDArray[np.bool_] = (stored != 0).any(axis=1)
         taught = said[packed.pairs[:, 0]] & said[packed.pairs[:, 1]]
+    alike = recipe.train.alike
+    places = meanings(load_model(folder / START), packed) if alike and epochs else None
     found = [
         chosen
         for epoch in range(math.ceil(epochs))
-        for chosen in batches(packed, recipe.train.batch, recipe.seed + epoch, taught)
+        for chosen in batches(packed, recipe.train.batch, recipe.seed + epoch, taught, places, alike)
     ]
     return found[: max(1, round(len(found) * epochs / math.ceil(epochs)))] if epochs else []
 
