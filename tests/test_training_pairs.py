@@ -27,11 +27,13 @@ from mosearch.training.functions import Function
 from mosearch.training.leaks import keys
 from mosearch.training.model import (
     average,
+    averaged,
     blend,
     fit_heads,
     lean,
     new_student,
     ridge,
+    save_snapshot,
     set_token_weights,
 )
 from mosearch.training.packing import pack, padded, read_pack, write_pack
@@ -453,6 +455,24 @@ def test_two_teachers_have_no_embedding_to_align_with(tmp_path: Path) -> None:
     file.write_text('[model]\nsecond_teacher = "other"\n[weights]\naligned = 1.0\n')
     with pytest.raises(SettingsError, match="aligned to 0"):
         read_recipe(file)
+
+
+def test_runs_are_averaged_by_their_shares(tiny_base: Path, tmp_path: Path) -> None:
+    for name, number in (("a", 1.0), ("b", 2.0)):
+        model = load_model(tiny_base)
+        with torch.no_grad():
+            for value in model.parameters():
+                value.fill_(number)
+        save_snapshot(model, str(tiny_base), tmp_path / name)
+    shares = ["--weights", str(tmp_path / "a"), "3", "--weights", str(tmp_path / "b"), "1"]
+    done = CliRunner().invoke(training_group, ["average", *shares, "--to", str(tmp_path / "mean")])
+    assert done.exit_code == 0, done.output
+    assert all(
+        torch.allclose(value, torch.tensor(1.25)) for value in load_model(tmp_path / "mean").parameters()
+    )
+    other = new_student(ModelSettings(base=str(tiny_base), exits={"1": 1.0}, index_exit=1, rerank_exit=1))
+    with pytest.raises(UsageError, match="one shape"):
+        averaged([load_model(tiny_base), other], [1, 1])
 
 
 def test_a_blend_lies_between_start_and_end(tiny_base: Path) -> None:

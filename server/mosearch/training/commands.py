@@ -1,4 +1,4 @@
-"""The pipeline's steps as commands: harvest, extract, (solutions,) pack, (teach,) train, export.
+"""The pipeline's steps as commands: harvest, extract, (solutions,) pack, (teach,) train, (average,) export.
 
 All data lies in one work folder: `raw/` (archives, their manifest), `functions/`, `pairs.safetensors` and
 `texts.jsonl.gz` (what is trained on), `heldout.jsonl`, `corpus.json` (counts, licences), `run/`, `export/`.
@@ -19,11 +19,13 @@ import click
 
 from mosearch.encoder.models import find_model, load_config
 from mosearch.encoder.tokens import TextTokenizer
+from mosearch.mose import load_model
 from mosearch.training import corpus as corpora
 from mosearch.training import functions, leaks, questions, solutions
 from mosearch.training.corpus import Corpus
 from mosearch.training.export import export
 from mosearch.training.harvest import harvest, read_manifest, read_sources
+from mosearch.training.model import averaged, save_snapshot
 from mosearch.training.packing import pack, read_pack, write_pack
 from mosearch.training.pairs import KINDS, Pair, cross_pairs, make_pair
 from mosearch.training.questions import Question
@@ -169,6 +171,22 @@ def ablate_command(work: Path, recipe_file: Path, pairs: int) -> None:
     packed, _ = read_pack(work / PAIRS_FILE)
     for name, recipe in read_recipe(recipe_file).ablation(pairs / len(packed)).items():
         click.echo(str(train(packed, recipe, work / "ablation" / name, click.echo)))
+
+
+@training_group.command("average")
+@click.option(
+    "--weights",
+    multiple=True,
+    required=True,
+    type=(_FOLDER, click.FloatRange(0, min_open=True)),
+    metavar="FOLDER SHARE",
+    help="Folder of trained weights, and its share; repeat for each.",
+)
+@click.option("--to", "target", type=_FOLDER, required=True, help="Where to write the model folder.")
+def average_command(weights: Sequence[tuple[Path, float]], target: Path) -> None:
+    """Average runs that began alike, as on several machines, or a run with its start (run/at-000)."""
+    folders, shares = zip(*weights, strict=True)
+    save_snapshot(averaged([load_model(folder) for folder in folders], shares), str(folders[0]), target)
 
 
 @training_group.command("export")

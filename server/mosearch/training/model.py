@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mosearch.encoder.config import ExitConfig, ModelConfig
 from mosearch.encoder.models import TOKENIZER_FILE, find_model
+from mosearch.errors import UsageError
 from mosearch.mose import MultiExitEncoder, load_model, save_model
 from mosearch.mose.model import Exit
 from mosearch.training.packing import Pack, padded
@@ -120,6 +121,22 @@ def average(student: MultiExitEncoder, other: MultiExitEncoder, share: float) ->
             value.copy_(torch.lerp(_widened(old.get(name, plain), value.shape), value, share))
         elif name.startswith("backbone.") and name in old:
             value.copy_(torch.lerp(old[name], value, share))
+
+
+@torch.no_grad()
+def averaged(models: Sequence[MultiExitEncoder], shares: Sequence[float]) -> MultiExitEncoder:
+    """The first of some models of one shape, with the mean of all their weights by `shares`, of any sum.
+
+    Of runs that began alike the mean is often better than each ("model soups", Wortsman et al. 2022).  Raises
+    UsageError for models of different shapes.
+    """
+    if any(other.config != models[0].config for other in models):
+        raise UsageError("only models of one shape can be averaged; give runs of one recipe")
+    states = [model.state_dict() for model in models]
+    for name, value in states[0].items():
+        parts = [share / sum(shares) * state[name] for share, state in zip(shares, states, strict=True)]
+        value.copy_(torch.stack(parts).sum(dim=0))
+    return models[0]
 
 
 @torch.no_grad()
