@@ -487,8 +487,23 @@ def test_a_blend_lies_between_start_and_end(tiny_base: Path) -> None:
     blend(student, start, 0.25)
     assert torch.allclose(student.state_dict()[deep], start.state_dict()[deep] + 0.25, atol=1e-5)
     assert torch.allclose(student.state_dict()[shallow], start.state_dict()[shallow] + 1.0, atol=1e-5)
-    blend(student, start, 0.5, whole=True)
-    assert torch.allclose(student.state_dict()[shallow], start.state_dict()[shallow] + 0.5, atol=1e-5)
+
+
+def test_a_run_can_end_between_its_start_and_its_end(tiny_base: Path, tmp_path: Path) -> None:
+    packed = pack(_pairs(24), tokenizer_of(Recipe()), 16, 32)
+    values: dict[str, dict[str, object]] = {
+        "model": {"base": str(tiny_base), "teacher": str(tiny_base), "exits": {"0": 1.0, "2": 1.0}},
+        "train": {"batch": 6, "fit_texts": 0, "threads": 1},
+    }
+    plain = load_model(train(packed, _recipe(values, epochs=1.0), tmp_path / "plain"))
+    values["train"] |= {"blend": 0.25, "blend_whole": True}
+    blended = load_model(train(packed, _recipe(values, epochs=1.0), tmp_path / "blended"))
+    start = load_model(tmp_path / "blended" / "at-000").state_dict()
+    end, between = plain.state_dict(), blended.state_dict()
+    assert any(not torch.equal(end[name], start[name]) for name in end)
+    assert all(
+        torch.allclose(between[name], torch.lerp(start[name], end[name], 0.25), atol=1e-5) for name in end
+    )
 
 
 def test_an_exit_can_lean_on_exit_0(tiny_base: Path) -> None:

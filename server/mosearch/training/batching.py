@@ -25,7 +25,7 @@ def batches(
     size: int,
     seed: int,
     taught: NDArray[np.bool_] | None = None,
-    meanings: NDArray[np.float16] | None = None,
+    places: NDArray[np.float16] | None = None,
     alike: int = 1,
     window: int = 16,
 ) -> list[NDArray[np.int64]]:
@@ -33,9 +33,9 @@ def batches(
 
     A batch holds pairs of one sort (text→code, a function and its variant, the same in two languages), all
     with a teacher's vectors or all without (`taught`, per pair), and of similar length: within a window of
-    so many batches, pairs are sorted by length, so that little is padded.  With `meanings` [pairs, dim] it is
-    made of groups of at least `alike` pairs that mean much the same, and the window is wider: to tell those
-    apart teaches more than to tell a parser from a socket.
+    so many batches, pairs are sorted by length, so that little is padded.  With `places` [pairs, dim], as
+    `meanings` gives them, it is made of groups of at least `alike` pairs that mean much the same, and the
+    window is wider: to tell those apart teaches more than to tell a parser from a socket.
     """
     draw = np.random.default_rng(seed)
     sorts = packed.is_code_pair().astype(int) + (packed.kinds == KINDS.index("cross"))
@@ -43,12 +43,12 @@ def batches(
     found: list[NDArray[np.int64]] = []
     for sort in np.unique(sorts):
         mine = draw.permutation(np.flatnonzero(sorts == sort))
-        if meanings is None:
+        if places is None:
             shelves = _by_length(packed, mine, size * window)
         else:
             wide = _by_length(packed, mine, size * _SHELF * _SHELVES)
             parts = (part for shelf in wide for part in np.array_split(shelf, _SHELVES))
-            shelves = (_by_meaning(part, meanings, alike, draw) for part in parts)
+            shelves = (_by_meaning(part, places, alike, draw) for part in parts)
         for shelf in shelves:
             found += [shelf[i : i + size] for i in range(0, len(shelf) - size + 1, size)]
     return [found[i] for i in draw.permutation(len(found))]
@@ -63,10 +63,10 @@ def _by_length(packed: Pack, pairs: NDArray[np.int64], size: int) -> Iterator[ND
 
 
 def _by_meaning(
-    pairs: NDArray[np.int64], meanings: NDArray[np.float16], alike: int, draw: np.random.Generator
+    pairs: NDArray[np.int64], places: NDArray[np.float16], alike: int, draw: np.random.Generator
 ) -> NDArray[np.int64]:
     """The pairs in groups of those that are alike; the groups in drawn order."""
-    groups = clusters(meanings[pairs].astype(np.float32), alike, draw)
+    groups = clusters(places[pairs].astype(np.float32), alike, draw)
     order: NDArray[np.int64] = np.concatenate([groups[i] for i in draw.permutation(len(groups))])
     return pairs[order]
 

@@ -95,15 +95,14 @@ def stored_or_none(stored: NDArray[np.float16] | None, rows: Sequence[int]) -> T
 
 
 @torch.no_grad()
-def blend(student: MultiExitEncoder, start: MultiExitEncoder, share: float, whole: bool = False) -> None:
+def blend(student: MultiExitEncoder, start: MultiExitEncoder, share: float) -> None:
     """Average with `start`, of the same shape, which has 1 - `share` of the weight.
 
-    Only what the deepest exit alone reads, if not the `whole` model: the shallow heads then stay with the
-    layers that they belong to.
+    Only what the deepest exit alone reads: the shallow heads stay with the layers that they belong to.
     """
     shallow = (0, *_shallow(student))[-1]
     deep = tuple(f"backbone.layers.{number}." for number in range(shallow, student.config.layers))
-    beginnings = ("",) if whole else (*deep, f"exits.{student.config.exit_layers[-1]}.")
+    beginnings = (*deep, f"exits.{student.config.exit_layers[-1]}.")
     old = start.state_dict()
     for name, value in student.state_dict().items():
         if name.startswith(beginnings):

@@ -27,6 +27,7 @@ from mosearch.training.batching import batches, meanings
 from mosearch.training.losses import total_loss
 from mosearch.training.model import (
     average,
+    averaged,
     blend,
     fit_heads,
     lean,
@@ -90,11 +91,21 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
         if progress.step % LOG_STEPS == 0:
             say(_log(folder, progress, settings.batch))
     _checkpoint(folder, run, progress)
-    if settings.blend < 1:
-        blend(student.cpu(), load_model(folder / START), settings.blend, settings.blend_whole)
-    lean(student.cpu(), packed, {int(layer): share for layer, share in recipe.model.lean.items()})
+    student = _blended(student.cpu(), folder / START, settings)
+    lean(student, packed, {int(layer): share for layer, share in recipe.model.lean.items()})
     save_snapshot(student, recipe.model.base, folder / FINAL)
     return folder / FINAL
+
+
+def _blended(student: MultiExitEncoder, start: Path, settings: TrainSettings) -> MultiExitEncoder:
+    """The student, averaged with what the run began with where the recipe asks for it."""
+    if settings.blend == 1:
+        return student
+    began = load_model(start)
+    if settings.blend_whole:
+        return averaged([student, began], (settings.blend, 1 - settings.blend))
+    blend(student, began, settings.blend)
+    return student
 
 
 @dataclass(frozen=True, slots=True)
