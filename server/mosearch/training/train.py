@@ -47,6 +47,8 @@ TABLE = "table"
 """Folder of the run that trains exit 0 alone, inside that of the main run."""
 LOG = "log.jsonl"
 LOG_STEPS = 10
+_PARTS = 4
+"""A batch's texts of one side are embedded in so many parts."""
 LONGEST_STEP = 30.0
 """Seconds that a step counts at most: in a longer one the process was stopped, and a run is as long as it
 computes."""
@@ -149,24 +151,38 @@ def _step(run: _Run, chosen: NDArray[np.int64], exits: Sequence[int]) -> float:
     """One batch, one step of the optimiser for some exits; returns the loss."""
     recipe, device = run.recipe, run.device
     is_code = bool(run.packed.is_code_pair()[chosen[0]])
-    sides: list[dict[int, Tensor]] = []
-    taught: list[Tensor | None] = []
     asked = recipe.weights.aligned or (recipe.weights.frozen_code if is_code else recipe.weights.frozen_text)
     with torch.autocast(device.type, torch.bfloat16, enabled=_computes_bf16(device)):
-        for column in (0, 1):
-            rows = run.packed.pairs[chosen, column].tolist()
-            ids, mask = (torch.from_numpy(part).to(device) for part in padded(run.packed, rows))
-            sides.append(run.student(ids, mask, exits))
-            taught.append(run.teacher(rows, ids, mask) if asked else None)
-    teacher = None if taught[0] is None or taught[1] is None else (taught[0], taught[1])
+        left, left_taught = _embedded(run, run.packed.pairs[chosen, 0], exits, bool(asked))
+        right, right_taught = _embedded(run, run.packed.pairs[chosen, 1], exits, bool(asked))
+    teacher = None if left_taught is None or right_taught is None else (left_taught, right_taught)
     weights, scale = recipe.weights, recipe.train.scale
-    left, right = sides
     loss = total_loss(left, right, teacher, recipe.exit_weights, weights, scale, is_code)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(run.student.parameters(), recipe.train.clip)
     run.optimizer.step()
     return float(loss.detach())
+
+
+def _embedded(
+    run: _Run, rows: NDArray[np.int64], exits: Sequence[int], asked: bool
+) -> tuple[dict[int, Tensor], Tensor | None]:
+    """What the student makes of some texts at each exit, and the teacher, if `asked`; [n, dim] each.
+
+    They go through the layers in a few parts of like length, so that little is padded.
+    """
+    order = np.argsort(run.packed.lengths[rows], kind="stable")
+    mine: list[dict[int, Tensor]] = []
+    taught: list[Tensor | None] = []
+    for part in np.array_split(rows[order], _PARTS):
+        ids, mask = (torch.from_numpy(found).to(run.device) for found in padded(run.packed, part.tolist()))
+        mine.append(run.student(ids, mask, exits))
+        taught.append(run.teacher(part.tolist(), ids, mask) if asked else None)
+    back = torch.from_numpy(np.argsort(order)).to(run.device)
+    said = [vectors for vectors in taught if vectors is not None]
+    together = {layer: torch.cat([found[layer] for found in mine])[back] for layer in mine[0]}
+    return together, torch.cat(said)[back] if len(said) == _PARTS else None
 
 
 def _exits(step: int, recipe: Recipe) -> tuple[int, ...]:
