@@ -16,7 +16,7 @@ from mosearch.evaluation import data_folder, development_tasks, evaluate_bm25, h
 from mosearch.evaluation.bm25 import bm25_scores, words
 from mosearch.evaluation.cli import eval_group
 from mosearch.evaluation.measure import Report
-from mosearch.evaluation.tasks import mask_functions
+from mosearch.evaluation.tasks import MIN_QUERIES, mask_functions
 
 
 def test_metrics_of_known_rankings() -> None:
@@ -144,14 +144,15 @@ def test_tasks_of_the_data_sets(data: Path) -> None:
 
 def test_held_out_functions_are_a_task_per_language(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
-        {"language": "go", "summary": "opens it", "code": "func A() {}", "query": False},
-        {"language": "go", "summary": "shuts it", "code": "func B() {}", "query": True},
-        {"language": "c", "summary": "adds", "code": "int a() {}", "query": True},
+        {"language": language, "summary": f"opens {i}", "code": f"void a{i}() {{}}", "query": i > 0}
+        for language, count in (("go", MIN_QUERIES + 1), ("c", MIN_QUERIES + 1), ("lua", MIN_QUERIES))
+        for i in range(count)
     ]
     _write(tmp_path / "x.jsonl", rows)
     first, second = held_out_tasks(tmp_path / "x.jsonl")
     assert (first.name, second.name) == ("docstring→c", "docstring→go")
-    assert second.relevant == ((1,),) and len(second.documents) == 2
+    assert second.relevant[0] == (1,) and len(second.queries) == MIN_QUERIES
+    assert len(second.documents) == MIN_QUERIES + 1
 
 
 def test_a_missing_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
