@@ -489,6 +489,19 @@ def test_a_blend_lies_between_start_and_end(tiny_base: Path) -> None:
     assert torch.allclose(student.state_dict()[shallow], start.state_dict()[shallow] + 1.0, atol=1e-5)
 
 
+def test_a_batch_may_be_as_small_as_a_pair(tiny_base: Path, tmp_path: Path) -> None:
+    packed = pack(_pairs(9), tokenizer_of(Recipe()), 16, 32)
+    values: dict[str, dict[str, object]] = {
+        "model": {"base": str(tiny_base), "teacher": str(tiny_base), "exits": {"0": 1.0, "2": 1.0}},
+        "train": {"fit_texts": 0, "threads": 1},
+    }
+    for size in (1, 2, 3):
+        values["train"]["batch"] = size
+        train(packed, _recipe(values, epochs=1.0), tmp_path / str(size))
+        steps = torch.load(tmp_path / str(size) / CHECKPOINT, weights_only=True)["progress"]["step"]
+        assert steps >= len(packed) // size - 2
+
+
 def test_a_run_can_end_between_its_start_and_its_end(tiny_base: Path, tmp_path: Path) -> None:
     packed = pack(_pairs(24), tokenizer_of(Recipe()), 16, 32)
     values: dict[str, dict[str, object]] = {

@@ -35,7 +35,7 @@ from mosearch.evaluation.repositories import (
     read_repositories,
 )
 from mosearch.evaluation.similar_cli import similar_command
-from mosearch.evaluation.tasks import Task, data_folder, development_tasks, held_out_tasks
+from mosearch.evaluation.tasks import MIN_QUERIES, Task, data_folder, development_tasks, held_out_tasks
 from mosearch.evaluation.tune_cli import ablate_command, tune_command
 from mosearch.mose import load, load_model
 
@@ -64,7 +64,9 @@ eval_group.add_command(similar_command)
 )
 @options.data
 @click.option(
-    "--heldout", type=click.Path(path_type=Path, exists=True), help="Held-out pairs of the training pipeline."
+    "--heldout",
+    type=click.Path(path_type=Path, exists=True),
+    help=f"Held-out pairs of the training pipeline, for each language with {MIN_QUERIES} questions or more.",
 )
 @click.option("--only", multiple=True, help="Run the tasks whose name contains this; may be repeated.")
 @click.option(

@@ -48,7 +48,7 @@ TABLE = "table"
 LOG = "log.jsonl"
 LOG_STEPS = 10
 _PARTS = 4
-"""A batch's texts of one side are embedded in so many parts."""
+"""A batch's texts of one side are embedded in at most so many parts."""
 LONGEST_STEP = 30.0
 """Seconds that a step counts at most: in a longer one the process was stopped, and a run is as long as it
 computes."""
@@ -101,7 +101,7 @@ def train(packed: Pack, recipe: Recipe, folder: Path, say: Callable[[str], None]
 
 def _blended(student: MultiExitEncoder, start: Path, settings: TrainSettings) -> MultiExitEncoder:
     """The student, averaged with what the run began with where the recipe asks for it."""
-    if settings.blend == 1:
+    if settings.blend >= 1:
         return student
     began = load_model(start)
     if settings.blend_whole:
@@ -175,14 +175,14 @@ def _embedded(
     order = np.argsort(run.packed.lengths[rows], kind="stable")
     mine: list[dict[int, Tensor]] = []
     taught: list[Tensor | None] = []
-    for part in np.array_split(rows[order], _PARTS):
+    for part in np.array_split(rows[order], min(_PARTS, len(rows))):
         ids, mask = (torch.from_numpy(found).to(run.device) for found in padded(run.packed, part.tolist()))
         mine.append(run.student(ids, mask, exits))
         taught.append(run.teacher(part.tolist(), ids, mask) if asked else None)
     back = torch.from_numpy(np.argsort(order)).to(run.device)
     said = [vectors for vectors in taught if vectors is not None]
     together = {layer: torch.cat([found[layer] for found in mine])[back] for layer in mine[0]}
-    return together, torch.cat(said)[back] if len(said) == _PARTS else None
+    return together, torch.cat(said)[back] if len(said) == len(taught) else None
 
 
 def _exits(step: int, recipe: Recipe) -> tuple[int, ...]:
