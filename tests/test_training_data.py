@@ -149,6 +149,40 @@ def test_functions_of_a_source_file() -> None:
     assert "splitlines" in found[0].code
 
 
+TYPES = b'''class Cache(Base):
+    """Keeps the answers of a slow function."""
+
+    limit = 10
+
+    def get(self, key):
+        """Looks up what was kept under a key."""
+        found = self.values.get(key)
+        return found
+
+
+class Bare:
+    a = 1
+    b = 2
+    c = 3
+'''
+
+
+def test_documented_types_are_trained_on_as_the_index_shows_them() -> None:
+    method, cache = functions.source_functions("pkg/cache.py", TYPES)
+    assert (method.name, method.is_type, cache.name, cache.is_type) == ("get", False, "Cache", True)
+    assert cache.summary == "Keeps the answers of a slow function."
+    assert "limit = 10" in cache.code and "def get(self, key)" in cache.code
+    assert "Keeps the answers" not in cache.code and "self.values" not in cache.code
+
+
+def test_types_of_held_out_packages_are_neither_tested_nor_trained_on() -> None:
+    found = list(functions.source_functions("pkg/cache.py", TYPES))
+    held = corpus.choose([_package("any", found)], set(), Limits(held_out_share=1), 1)
+    assert [one.is_type for one in held.held_out] == [False] and not held.train
+    kept = corpus.choose([_package("any", found)], set(), Limits(held_out_share=0), 1)
+    assert sorted(one.is_type for one in kept.train) == [False, True]
+
+
 def _tar(mode: str, files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]

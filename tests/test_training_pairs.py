@@ -130,6 +130,12 @@ def test_a_function_without_words_gives_no_pair() -> None:
     assert make_pair(Function("c", "f", "", "", "int f() {}", "int f() {}"), Mix(code=0), 1) is None
 
 
+def test_the_pair_of_a_type_is_what_its_documentation_says() -> None:
+    cache = Function("python", "Cache", "", "Keeps answers of a function.", PYTHON, PYTHON, is_type=True)
+    made = [make_pair(cache, Mix(code=0.5, name=0.5), seed) for seed in range(20)]
+    assert {pair.kind for pair in made if pair} == {"text"} and None not in made
+
+
 def test_cross_pairs_join_like_functions_of_two_languages() -> None:
     go = Function("go", "FindFirst", "", "Finds the first item. Fast.", "func FindFirst() {}", "")
     other = Function("go", "FindFirst", "", "Opens quite another thing entirely.", "func FindFirst() {1}", "")

@@ -90,6 +90,11 @@ def changed_chunks(chunks: Sequence[Chunk], hunks: Sequence[tuple[int, int]]) ->
     return list(touched.values())
 
 
+def is_robot(author: str) -> bool:
+    """Whether the author of a commit is a program."""
+    return _ROBOT.search(author) is not None
+
+
 def _inside(inner: Span, outer: Span) -> bool:
     return outer.start_byte <= inner.start_byte and inner.end_byte <= outer.end_byte
 
@@ -102,7 +107,7 @@ def _questions(repository: Path, limit: int, asked: Asked) -> Iterator[tuple[str
     # What is asked goes to tokenizers, which take no surrogates.
     fields = iter(log.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split("\0"))
     for commit, author, subject, body in zip(fields, fields, fields, fields, strict=False):
-        question = "" if _ROBOT.search(author) else question_from(subject, body, asked)
+        question = "" if is_robot(author) else question_from(subject, body, asked)
         if question:
             yield commit, question
 

@@ -96,6 +96,7 @@ def _corpus(corpus: Mapping[str, Any]) -> str:
             _table(("licence", "packages"), list(corpus["licences"].items())[:20]),
             *_counted("Repositories that solve the same tasks in several languages", "solutions", corpus),
             *_counted("Questions that people typed, with code that answers them", "questions", corpus),
+            *_counted("Commits, with functions that they change", "commits", corpus),
         )
     )
 

@@ -24,19 +24,27 @@ def paths(clone: Path) -> list[str]:
 def contents(clone: Path, wanted: Iterable[str], max_bytes: int) -> Iterator[tuple[str, str]]:
     """(path, text) of those files of the newest commit that are small enough and present.
 
+    Raises UsageError when the folder is no git repository.
+    """
+    asked = {f"HEAD:{path}": path for path in wanted if "\n" not in path}
+    for name, content in blobs(clone, asked, max_bytes):
+        yield asked[name], content.decode("utf-8", "replace")
+
+
+def blobs(clone: Path, wanted: Iterable[str], max_bytes: int) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of those files that are small enough and present, each named as git names an object.
+
     One git process reads all.  Raises UsageError when the folder is no git repository.
     """
-    asked = [path for path in wanted if "\n" not in path]
-    answer = git.output(
-        clone, "cat-file", "--batch", asked="".join(f"HEAD:{path}\n" for path in asked).encode()
-    )
+    asked = list(wanted)
+    answer = git.output(clone, "cat-file", "--batch", asked="".join(f"{name}\n" for name in asked).encode())
     place = 0
-    for path in asked:
+    for name in asked:
         end = answer.index(b"\n", place)
         header = answer[place:end].split()
         place = end + 1
         if len(header) == 3 and header[1] == b"blob":
             size = int(header[2])
             if size <= max_bytes:
-                yield path, answer[place : place + size].decode("utf-8", "replace")
+                yield name, answer[place : place + size]
             place += size + 1

@@ -1,4 +1,4 @@
-"""The pipeline's steps as commands: harvest, extract, (solutions,) pack, (teach,) train, (average,) export.
+"""The pipeline's steps as commands: harvest, extract, (solutions, histories,) pack, (teach,) train, export.
 
 All data lies in one work folder: `raw/` (archives, their manifest), `functions/`, `pairs.safetensors` and
 `texts.jsonl.gz` (what is trained on), `heldout.jsonl`, `corpus.json` (counts, licences), `run/`, `export/`.
@@ -21,10 +21,11 @@ from mosearch.encoder.models import find_model, load_config
 from mosearch.encoder.tokens import TextTokenizer
 from mosearch.mose import load_model
 from mosearch.training import corpus as corpora
-from mosearch.training import functions, leaks, questions, solutions
+from mosearch.training import functions, histories, leaks, questions, solutions
 from mosearch.training.corpus import Corpus
 from mosearch.training.export import export
 from mosearch.training.harvest import harvest, read_manifest, read_sources
+from mosearch.training.histories import Commit
 from mosearch.training.model import averaged, save_snapshot
 from mosearch.training.packing import pack, read_pack, write_pack
 from mosearch.training.pairs import KINDS, Pair, cross_pairs, make_pair
@@ -41,6 +42,7 @@ PAIRS_FILE = "pairs.safetensors"
 HELD_OUT_FILE = "heldout.jsonl"
 CORPUS_FILE = "corpus.json"
 SOLUTIONS = "solutions"
+HISTORIES = "histories"
 TEXTS_FILE = "texts.jsonl.gz"
 TEACHER_FILE = "teacher.safetensors"
 
@@ -95,6 +97,17 @@ def solutions_command(work: Path, packages: Path, clones: Path) -> None:
         click.echo(f"{name}: {count} solutions")
 
 
+@training_group.command("histories")
+@_work
+@click.option("--packages", type=_FILE, default=PACKAGE_LIST, show_default="the bundled model's")
+@click.option("--clones", type=_FOLDER, required=True, help="Folder of local clones, each called OWNER+NAME.")
+def histories_command(work: Path, packages: Path, clones: Path) -> None:
+    """Read what commits say, and which functions they change.  Repeat to go on."""
+    sources = histories.read_sources(read_toml(packages))
+    for name, count in histories.extract(sources, clones, work / HISTORIES):
+        click.echo(f"{name}: {count} commits")
+
+
 @training_group.command("pack")
 @_work
 @_recipe
@@ -127,6 +140,9 @@ def pack_command(
     solved = list(solutions.read(sorted((work / SOLUTIONS).glob("*.gz"))))
     per_task = (recipe.pack.task_texts, recipe.pack.task_crosses)
     pairs += solutions.pairs(solved, forbidden, per_task, recipe.seed)
+    changed = histories.read(sorted((work / HISTORIES).glob("*.gz")))
+    told = list(histories.fresh(changed, forbidden | corpora.held_out_keys(chosen)))
+    pairs += histories.pairs(told, recipe.seed)
     asked = []
     if clones:
         found = questions.read(questions.read_sources(read_toml(packages)), clones)
@@ -139,7 +155,7 @@ def pack_command(
     write_pack(packed, work / PAIRS_FILE, {"seed": recipe.seed})
     write_texts((text for pair in pairs for text in (pair.left, pair.right)), work / TEXTS_FILE)
     write_held_out(chosen, recipe.limits.held_out_queries, work / HELD_OUT_FILE)
-    notes = corpus_notes(chosen, pairs, solved, asked)
+    notes = corpus_notes(chosen, pairs, solved, asked, told)
     (work / CORPUS_FILE).write_text(json.dumps(notes, indent=1), encoding="utf-8")
     click.echo(json.dumps({key: value for key, value in notes.items() if key != "packages"}, indent=1))
 
@@ -221,7 +237,11 @@ def tokenizer_of(recipe: Recipe) -> TextTokenizer:
 
 
 def corpus_notes(
-    corpus: Corpus, pairs: list[Pair], solved: Sequence[Solution] = (), asked: Sequence[Question] = ()
+    corpus: Corpus,
+    pairs: list[Pair],
+    solved: Sequence[Solution] = (),
+    asked: Sequence[Question] = (),
+    told: Sequence[Commit] = (),
 ) -> dict[str, object]:
     """Counts and licences, as the model card states them."""
     return {
@@ -235,6 +255,7 @@ def corpus_notes(
         ),
         "solutions": dict(Counter(f"{one.repository} ({one.licence})" for one in solved)),
         "questions": dict(Counter(f"{one.repository}, {one.language} ({one.licence})" for one in asked)),
+        "commits": dict(Counter(f"{one.repository} ({one.licence})" for one in told)),
         "packages": [asdict(header) for header in corpus.packages],
     }
 

@@ -102,6 +102,11 @@ def _fresh(
     return fresh
 
 
+def held_out_keys(corpus: Corpus) -> set[int]:
+    """Keys of everything held out, which bar copies of it from whatever else is trained on."""
+    return {key for one in corpus.held_out for text in (one.code, one.full) for key in keys(text)}
+
+
 def _sample(found: list[Function], count: int, seed: int) -> list[Function]:
     return found if len(found) <= count else Random(seed).sample(found, count)
 
@@ -117,10 +122,14 @@ def _balanced(found: list[Function], language: str, limits: Limits, draw: Random
 
 
 def _held_out(found: list[Function], limits: Limits, draw: Random) -> list[Function]:
-    """Documented functions only, a bounded number of each language."""
+    """Documented functions only, no types, a bounded number of each language."""
     by_language: dict[str, list[Function]] = defaultdict(list)
     draw.shuffle(found)
     for function in found:
-        if function.summary and len(by_language[function.language]) < limits.held_out_documents:
+        if (
+            function.summary
+            and not function.is_type
+            and len(by_language[function.language]) < limits.held_out_documents
+        ):
             by_language[function.language].append(function)
     return [function for language in sorted(by_language) for function in by_language[language]]

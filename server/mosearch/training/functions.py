@@ -1,15 +1,15 @@
-"""From harvested packages to functions with their documentation, one compressed file per package."""
+"""From harvested packages to documented functions and types, one compressed file per package."""
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution
+from itertools import groupby
 from pathlib import Path
 
 from mosearch.parsing import language_of, parse
+from mosearch.training import records
 from mosearch.training.archives import licence, members
 from mosearch.training.filters import (
     is_generated,
@@ -27,12 +27,16 @@ LANGUAGES = frozenset(
 MAX_PER_PACKAGE = 1500
 """Functions kept of one package: so many of a few large ones would drown the others."""
 
+MAX_TYPE_CHARACTERS = 2500
+"""What is kept of a type; training reads less."""
+
 KINDS = (SymbolKind.FUNCTION, SymbolKind.METHOD, SymbolKind.CONSTRUCTOR)
+TYPES = (SymbolKind.CLASS, SymbolKind.INTERFACE, SymbolKind.STRUCT, SymbolKind.ENUM)
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function of the training material.  `summary` is empty when it has no usable documentation."""
+    """One function of the training material, or a type.  `summary` is empty without usable documentation."""
 
     language: str
     name: str
@@ -42,6 +46,8 @@ class Function:
     """Without its documentation."""
     full: str
     """As it stands in the file; equal to `code` when there is no documentation."""
+    is_type: bool = False
+    """A class or the like, as the index shows it: header and fields, its members by their signatures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +89,8 @@ def extract_installed(distributions: Iterable[Distribution], out: Path) -> Itera
 
 def read(file: Path) -> tuple[Header, list[Function]]:
     """One package's file, as `extract` wrote it."""
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
-        header = Header(**json.loads(next(lines)))
-        return header, [Function(**json.loads(line)) for line in lines]
+    header, *found = records.read(file)
+    return Header(**header), [Function(**row) for row in found]
 
 
 def archive_functions(archives: Iterable[Path]) -> Iterator[Function]:
@@ -102,14 +107,20 @@ def _installed_functions(distribution: Distribution) -> Iterator[Function]:
 
 
 def source_functions(path: str, source: bytes) -> Iterator[Function]:
-    """The functions of one file that are worth training on."""
+    """The functions of one file, and then its documented types, that are worth training on."""
     language = language_of(path, source[:2000])
     if language not in LANGUAGES or is_generated(source.decode("utf-8", "replace")):
         return
-    for chunk in parse(source, language, path).chunks:
+    chunks = parse(source, language, path).chunks
+    for chunk in chunks:
         function = _function(chunk)
         if function:
             yield function
+    types = (chunk for chunk in chunks if chunk.kind in TYPES)
+    for _, parts in groupby(types, key=lambda chunk: (chunk.symbol, chunk.container, chunk.kind)):
+        found = _type(list(parts))
+        if found:
+            yield found
 
 
 def _file(folder: Path, manager: str, package: str) -> Path:
@@ -121,12 +132,7 @@ def _write(
 ) -> Header:
     found = list(_bounded(functions))
     header = Header(manager, package, version, declared, len(found))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".part")
-    with gzip.open(draft, "wt", encoding="utf-8", errors="replace") as lines:
-        lines.write(json.dumps(asdict(header)) + "\n")
-        lines.writelines(json.dumps(asdict(function)) + "\n" for function in found)
-    draft.replace(file)
+    records.write(file, [asdict(header), *map(asdict, found)])
     return header
 
 
@@ -144,6 +150,18 @@ def _function(chunk: Chunk) -> Function | None:
         code,
         chunk.text,
     )
+
+
+def _type(parts: Sequence[Chunk]) -> Function | None:
+    """A type of all its parts; None for one without documentation: what it is for is what it teaches."""
+    first = parts[0]
+    said = summary(first.docstring, first.symbol)
+    full = "\n".join(chunk.text for chunk in parts)
+    code = without_docstring(full, first.docstring)
+    if not said or not wanted_function(first.symbol, code[:MAX_TYPE_CHARACTERS]):
+        return None
+    shown = (code[:MAX_TYPE_CHARACTERS], full[:MAX_TYPE_CHARACTERS])
+    return Function(first.language, first.symbol, first.container, said, *shown, is_type=True)
 
 
 def _bounded(functions: Iterable[Function]) -> Iterator[Function]:

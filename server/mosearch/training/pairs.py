@@ -1,9 +1,9 @@
 """From functions to training pairs.  Pure; the draw is seeded by the function itself, so it can be repeated.
 
-A pair is two texts that should be embedded alike.  Kinds: `text` (what a function's documentation says →
-the function), `name` (its name as words → the function with the name masked), `code` (the function →
-a renamed, reformatted or re-accented version of it), `cross` (functions in two languages that are
-named and documented alike).
+A pair is two texts that should be embedded alike.  Kinds: `text` (what the documentation of a function
+or type says → the function or type), `name` (its name as words → the function with the name masked), `code`
+(the function → a renamed, reformatted or re-accented version of it), `cross` (functions in two languages that
+are named and documented alike).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Mix:
 def make_pair(function: Function, mix: Mix, seed: int) -> Pair | None:
     """One pair of a function; None when its name has too few words to say anything."""
     draw = Random(fingerprint(function.full) ^ seed)
-    kind = draw.random()
+    kind = 1.0 if function.is_type else draw.random()
     if kind < mix.code:
         return _code_pair(function, mix, draw)
     if kind < mix.code + mix.name or not function.summary:
@@ -69,7 +69,7 @@ def cross_pairs(functions: Iterable[Function], limit: int, seed: int) -> Iterato
     groups: dict[str, list[Function]] = defaultdict(list)
     for function in functions:
         words = split_identifier(function.name)
-        if function.summary and len(words) >= 2:
+        if function.summary and not function.is_type and len(words) >= 2:
             groups[" ".join(word.lower() for word in words)].append(function)
     draw = Random(seed)
     names = sorted(groups)

@@ -7,9 +7,7 @@ Tasks of the same name in different repositories are one task.
 
 from __future__ import annotations
 
-import gzip
 import html
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -20,6 +18,7 @@ from random import Random
 
 from mosearch.parsing import language_of, parse
 from mosearch.text import split_identifier
+from mosearch.training import records
 from mosearch.training.clones import clone_of, contents, paths
 from mosearch.training.filters import MAX_CODE_CHARACTERS, near_key, wanted_path
 from mosearch.training.functions import KINDS, LANGUAGES
@@ -84,25 +83,19 @@ def extract(sources: Iterable[Source], clones: Path, out: Path) -> Iterator[tupl
     """
     for source in sources:
         clone = clone_of(source.repository, clones)
-        file = out / f"{source.repository.replace('/', '+')}.jsonl.gz"
+        file = records.file_of(source.repository, out)
         if file.exists() or clone is None:
             continue
         found = list(solutions(source, clone))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".part")
-        with gzip.open(draft, "wt", encoding="utf-8", errors="replace") as lines:
-            lines.writelines(json.dumps(asdict(solution)) + "\n" for solution in found)
-        draft.replace(file)
+        records.write(file, map(asdict, found))
         yield source.repository, len(found)
 
 
 def read(files: Iterable[Path]) -> Iterator[Solution]:
     """All solutions of the files that `extract` wrote."""
     for file in files:
-        with gzip.open(file, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                fields = json.loads(line)
-                yield Solution(**{**fields, "names": tuple(fields["names"])})
+        for row in records.read(file):
+            yield Solution(**{**row, "names": tuple(row["names"])})
 
 
 def solutions(source: Source, clone: Path) -> Iterator[Solution]:
