@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from mosearch.mose import MultiExitEncoder
-from mosearch.training.packing import Pack, padded
+from mosearch.training.packing import Pack, parts_of_like_length
 from mosearch.training.pairs import KINDS
 
 _SHELVES = 4
@@ -96,12 +96,11 @@ def _principal(centred: NDArray[np.float32], draw: np.random.Generator) -> NDArr
 @torch.inference_mode()
 def meanings(model: MultiExitEncoder, packed: Pack) -> NDArray[np.float16]:
     """Both texts of each pair in one vector, float16 [pairs, dim], L2-normalised, by the model's exit 0."""
-    order = np.argsort(packed.lengths, kind="stable")
-    texts = np.empty((len(order), model.config.dim), np.float16)
-    for start in range(0, len(order), _TEXTS):
-        rows = order[start : start + _TEXTS]
-        ids, mask = (torch.from_numpy(part) for part in padded(packed, rows.tolist()))
-        texts[rows] = model(ids, mask, (0,))[0].half().numpy()
+    rows = np.arange(len(packed.lengths))
+    texts = np.empty((len(rows), model.config.dim), np.float16)
+    for places, *part in parts_of_like_length(packed, rows, _TEXTS):
+        ids, mask = map(torch.from_numpy, part)
+        texts[places] = model(ids, mask, (0,))[0].half().numpy()
     sums = texts[packed.pairs[:, 0]] + texts[packed.pairs[:, 1]]
     length = np.linalg.norm(sums.astype(np.float32), axis=1, keepdims=True)
     return np.asarray(sums / np.maximum(length, 1e-6), np.float16)

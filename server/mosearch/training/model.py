@@ -18,7 +18,7 @@ from mosearch.encoder.models import TOKENIZER_FILE, find_model
 from mosearch.errors import UsageError
 from mosearch.mose import MultiExitEncoder, load_model, save_model
 from mosearch.mose.model import Exit
-from mosearch.training.packing import Pack, padded
+from mosearch.training.packing import Pack, parts_of_like_length
 from mosearch.training.recipe import ModelSettings
 
 _FRAME = (101, 102)
@@ -148,9 +148,8 @@ def lean(student: MultiExitEncoder, packed: Pack, shares: Mapping[int, float], t
         return
     pooled: dict[int, list[Tensor]] = {}
     student.eval()
-    for first in range(0, min(texts, len(packed.lengths)), 64):
-        rows = range(first, min(first + 64, texts, len(packed.lengths)))
-        ids, mask = (torch.from_numpy(part) for part in padded(packed, rows))
+    for _, *part in parts_of_like_length(packed, range(min(texts, len(packed.lengths))), 64):
+        ids, mask = map(torch.from_numpy, part)
         for layer, state in student.pooled(ids, mask, student.config.exit_layers).items():
             pooled.setdefault(layer, []).append(state)
     found = {layer: torch.cat(parts) for layer, parts in pooled.items()}
@@ -264,7 +263,6 @@ def _features(
     """Pooled states before each shallow head, and the teacher's embeddings, of the given texts."""
     pooled: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     wanted = []
-    ordered = sorted(rows, key=lambda row: int(packed.lengths[row]))
     with ExitStack() as hooks:
         for layer in layers:
             into = pooled[layer]
@@ -272,8 +270,8 @@ def _features(
                 lambda _, inputs, into=into: into.append(inputs[0].float())
             )
             hooks.callback(hook.remove)
-        for start in range(0, len(ordered), size):
-            ids, mask = (torch.from_numpy(part) for part in padded(packed, ordered[start : start + size]))
+        for _, *part in parts_of_like_length(packed, rows, size):
+            ids, mask = map(torch.from_numpy, part)
             with torch.autocast("cpu", torch.bfloat16):
                 student(ids, mask, layers)
                 wanted.append(teacher(ids, mask)[teacher.config.layers].float())

@@ -7,7 +7,7 @@ texts, left and right), `kinds` and `languages` uint8 [pairs] (places in the lis
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +103,20 @@ def padded(packed: Pack, rows: Iterable[int]) -> tuple[NDArray[np.int64], NDArra
         ids[number, : len(text)] = text
         mask[number, : len(text)] = True
     return ids, mask
+
+
+def parts_of_like_length(
+    packed: Pack, rows: Sequence[int] | NDArray[np.int64], size: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]:
+    """Some texts, shortest first, at most `size` at once, so that little is padded.
+
+    Each part has the places in `rows` of its texts [n], their token ids [n, longest] and mask.
+    """
+    rows = np.asarray(rows, np.int64)
+    order = np.argsort(packed.lengths[rows], kind="stable")
+    for start in range(0, len(order), size):
+        places = order[start : start + size]
+        yield places, *padded(packed, rows[places].tolist())
 
 
 def joined(first: Pack, second: Pack) -> Pack:

@@ -37,7 +37,7 @@ from mosearch.training.model import (
     set_token_weights,
     stored_or_none,
 )
-from mosearch.training.packing import Pack, padded
+from mosearch.training.packing import Pack, parts_of_like_length
 from mosearch.training.recipe import Recipe, TrainSettings
 
 CHECKPOINT = "checkpoint.pt"
@@ -172,14 +172,15 @@ def _embedded(
 
     They go through the layers in a few parts of like length, so that little is padded.
     """
-    order = np.argsort(run.packed.lengths[rows], kind="stable")
     mine: list[dict[int, Tensor]] = []
     taught: list[Tensor | None] = []
-    for part in np.array_split(rows[order], min(_PARTS, len(rows))):
-        ids, mask = (torch.from_numpy(found).to(run.device) for found in padded(run.packed, part.tolist()))
+    order: list[int] = []
+    for places, *part in parts_of_like_length(run.packed, rows, -(-len(rows) // _PARTS)):
+        ids, mask = (torch.from_numpy(found).to(run.device) for found in part)
         mine.append(run.student(ids, mask, exits))
-        taught.append(run.teacher(part.tolist(), ids, mask) if asked else None)
-    back = torch.from_numpy(np.argsort(order)).to(run.device)
+        taught.append(run.teacher(rows[places].tolist(), ids, mask) if asked else None)
+        order += places.tolist()
+    back = torch.tensor(order, device=run.device).argsort()
     said = [vectors for vectors in taught if vectors is not None]
     together = {layer: torch.cat([found[layer] for found in mine])[back] for layer in mine[0]}
     return together, torch.cat(said)[back] if len(said) == len(taught) else None
