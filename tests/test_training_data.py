@@ -269,7 +269,7 @@ def test_the_bundled_package_list_and_recipe_are_readable() -> None:
     }
     assert harvest.is_excluded("librust-tokio-dev", exclude)
     recipes = {file.name: read_recipe(file) for file in folder.glob("recipe*.toml")}
-    assert len(recipes) == 4
+    assert len(recipes) == 7
     assert all(set(recipe.exit_weights) == {0, 1, 2, 3, 6} for recipe in recipes.values())
     static = next(found for found in load_config(find_model()).exits if found.layer == 0)
     last = recipes["recipe.toml"].model
