@@ -144,6 +144,31 @@ def test_documentation_is_prose_in_whatever_markup(path: str) -> None:
     assert "prose" in traits(path, chunk)
 
 
+def test_unit_tests_of_rust_are_known_by_their_module() -> None:
+    source = b"""
+pub fn into_response(self) -> Response { Response::new(self.status, self.body.clone().into()) }
+
+#[cfg(test)]
+mod tests {
+    struct Refusal;
+
+    impl IntoResponse for Refusal {
+        fn into_response(self) -> Response { Response::new(404, String::new().into_bytes()) }
+    }
+
+    #[test]
+    fn refuses() { assert_eq!(Refusal.into_response().status, 404); }
+}
+"""
+    chunks = parse_file("src/response.rs", source).chunks
+    found = {(chunk.container, chunk.symbol): "test" in traits("src/response.rs", chunk) for chunk in chunks}
+    assert found["", "into_response"] is False
+    within = {
+        place: is_test for place, is_test in found.items() if "tests" in (place[0].split(".")[0], place[1])
+    }
+    assert len(within) >= 3 and all(within.values()), found
+
+
 @pytest.mark.parametrize(
     "path",
     ["a/foo_tests.py", "foo_unittest.cc", "foo-test.js", "foo-spec.ts", "Foo.Tests/Helper.cs", "e2e/a.ts"],

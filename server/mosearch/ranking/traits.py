@@ -21,6 +21,8 @@ _TEST = re.compile(
 _TEST_FILE = re.compile(
     r"(^|/)(tests?|test_[^/]*|[^/]*([-_.]tests?|[-_.]spec|_unittests?|Tests?|Spec|Suite|conftest))\.\w+$"
 )
+_TEST_MODULE = frozenset({"tests", "test"})
+"""Rust's unit tests stand in a module of the file that they test."""
 _EXAMPLE = re.compile(
     r"(^|/)(examples?|docs?|docs_src|samples?|demos?|benchmarks?|bench)(/|$)", re.IGNORECASE
 )
@@ -47,6 +49,8 @@ def traits(path: str, chunk: Chunk) -> set[str]:
     """The members of `TRAITS` that a chunk has.  A header's functions are code like any other; what is for
     other operating systems than this one is `foreign`."""
     found = set(_of_path(path))
+    if chunk.language == "rust" and not _TEST_MODULE.isdisjoint((*chunk.container.split("."), chunk.symbol)):
+        found.add("test")
     if chunk.kind in _FUNCTIONS:
         found.discard("header")
     if chunk.language in _PROSE or "prose" in found:
