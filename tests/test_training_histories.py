@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from mosearch import git
 from mosearch.errors import UsageError
 from mosearch.training import harvest, histories
+from mosearch.training.clones import extract
 from mosearch.training.commands import PACKAGE_LIST, PAIRS_FILE, training_group
 from mosearch.training.histories import Commit, Source
 from mosearch.training.leaks import keys
@@ -67,8 +68,8 @@ def clones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_commits_of_a_clone_ask_for_what_they_change(clones: Path, tmp_path: Path) -> None:
     absent = Source("me/absent", "MIT")
-    assert list(histories.extract([SOURCE, absent], clones, tmp_path)) == [("me/tool", 1)]
-    assert list(histories.extract([SOURCE, absent], clones, tmp_path)) == []
+    assert list(extract([SOURCE, absent], clones, tmp_path, histories.commits)) == [("me/tool", 1)]
+    assert list(extract([SOURCE, absent], clones, tmp_path, histories.commits)) == []
     (commit,) = histories.read(tmp_path.glob("*.gz"))
     assert commit.wordings[0] == "Count only hits of the cache"
     assert commit.wordings[1].startswith("A miss was counted") and "#3" not in commit.wordings[1]
@@ -106,7 +107,7 @@ def test_a_clone_without_its_largest_files_gives_the_rest(
 def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
     (tmp_path / "me+tool").mkdir()
     with pytest.raises(UsageError, match="git"):
-        list(histories.extract([SOURCE], tmp_path, tmp_path / "out"))
+        list(extract([SOURCE], tmp_path, tmp_path / "out", histories.commits))
 
 
 def test_what_quality_is_judged_on_is_not_on_the_list() -> None:

@@ -19,7 +19,7 @@ from mosearch.encoder.config import ExitConfig, ModelConfig
 from mosearch.encoder.models import TOKENIZER_FILE, find_model
 from mosearch.errors import SettingsError, UsageError
 from mosearch.mose import MultiExitEncoder, load, load_model, save_model
-from mosearch.training import accents, losses, variants
+from mosearch.training import accents, losses, records, variants
 from mosearch.training.batching import batches, clusters, meanings
 from mosearch.training.commands import PAIRS_FILE, tokenizer_of, training_group
 from mosearch.training.export import quantised
@@ -39,7 +39,7 @@ from mosearch.training.model import (
 from mosearch.training.packing import pack, padded, read_pack, write_pack
 from mosearch.training.pairs import Mix, Pair, cross_pairs, make_pair
 from mosearch.training.recipe import ModelSettings, Recipe, TrainSettings, read_recipe
-from mosearch.training.teachers import read_texts, teach, write_texts
+from mosearch.training.teachers import teach
 from mosearch.training.train import CHECKPOINT, TABLE, frozen_teacher, log_lines, train
 from mosearch.training.triplets import triplet_pairs
 
@@ -580,8 +580,8 @@ def test_triplets_become_pairs(tmp_path: Path) -> None:
 def test_a_larger_teacher_is_read_from_a_file(tiny_base: Path, tmp_path: Path) -> None:
     pairs = _pairs(8)
     texts = [text for pair in pairs for text in (pair.left, pair.right)]
-    write_texts(texts, tmp_path / "texts.jsonl.gz")
-    assert read_texts(tmp_path / "texts.jsonl.gz") == texts
+    records.write(tmp_path / "texts.jsonl.gz", texts)
+    assert list(records.read(tmp_path / "texts.jsonl.gz")) == texts
     file = tmp_path / "teacher.safetensors"
     teach(find_model("all-MiniLM-L6-v2"), texts, file, max_tokens=32)
     vectors = load_file(file)["vectors"]

@@ -11,6 +11,7 @@ import pytest
 
 from mosearch.errors import UsageError
 from mosearch.training import solutions
+from mosearch.training.clones import extract
 from mosearch.training.commands import PACKAGE_LIST
 from mosearch.training.leaks import keys
 from mosearch.training.recipe import read_toml
@@ -50,8 +51,8 @@ def clones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_solutions_of_a_clone_share_their_task(clones: Path, tmp_path: Path) -> None:
     absent = replace(SOURCE, repository="me/absent")
-    assert list(solutions.extract([SOURCE, absent], clones, tmp_path)) == [("me/tasks", 2)]
-    assert list(solutions.extract([SOURCE, absent], clones, tmp_path)) == []
+    assert list(extract([SOURCE, absent], clones, tmp_path, solutions.solutions)) == [("me/tasks", 2)]
+    assert list(extract([SOURCE, absent], clones, tmp_path, solutions.solutions)) == []
     found = list(solutions.read(tmp_path.glob("*.gz")))
     assert {(one.language, one.task, one.names) for one in found} == {
         ("python", "two sum", ("twoSum",)),
@@ -64,7 +65,7 @@ def test_solutions_of_a_clone_share_their_task(clones: Path, tmp_path: Path) -> 
 def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
     (tmp_path / "me+tasks").mkdir()
     with pytest.raises(UsageError, match="git"):
-        list(solutions.extract([SOURCE], tmp_path, tmp_path / "out"))
+        list(extract([SOURCE], tmp_path, tmp_path / "out", solutions.solutions))
 
 
 def test_a_statement_is_prose_without_examples() -> None:

@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from mosearch import git
+from mosearch.training import records
+
+
+class Listed(Protocol):
+    """An entry of the package list that names a repository."""
+
+    @property
+    def repository(self) -> str: ...
+
+
+_Source = TypeVar("_Source", bound=Listed)
+
+
+def extract(
+    sources: Iterable[_Source], clones: Path, out: Path, found_in: Callable[[_Source, Path], Iterable[Any]]
+) -> Iterator[tuple[str, int]]:
+    """Write `<owner>+<name>.jsonl.gz` below `out` for each clone that has none yet; yield name and count.
+
+    `clones` holds a folder `<owner>+<name>` for each repository; one that is absent is passed over.
+    `found_in` reads a clone; a row is one of the dataclasses that it gives.
+    """
+    for source in sources:
+        clone = clone_of(source.repository, clones)
+        file = out / f"{source.repository.replace('/', '+')}.jsonl.gz"
+        if file.exists() or clone is None:
+            continue
+        found = list(found_in(source, clone))
+        records.write(file, map(asdict, found))
+        yield source.repository, len(found)
 
 
 def clone_of(repository: str, clones: Path) -> Path | None:

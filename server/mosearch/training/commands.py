@@ -1,7 +1,9 @@
-"""The pipeline's steps as commands: harvest, extract, (solutions, histories,) pack, (teach,) train, export.
+"""The pipeline's steps as commands: harvest, extract, (solutions, histories,) pack, (teach,) train,
+(average,) export.
 
-All data lies in one work folder: `raw/` (archives, their manifest), `functions/`, `pairs.safetensors` and
-`texts.jsonl.gz` (what is trained on), `heldout.jsonl`, `corpus.json` (counts, licences), `run/`, `export/`.
+All data lies in one work folder: `raw/` (archives, their manifest), `functions/`, `solutions/`, `histories/`,
+`pairs.safetensors` and `texts.jsonl.gz` (what is trained on), `heldout.jsonl`, `corpus.json` (counts,
+licences), `run/`, `export/`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from mosearch.encoder.models import find_model, load_config
 from mosearch.encoder.tokens import TextTokenizer
 from mosearch.mose import load_model
 from mosearch.training import corpus as corpora
-from mosearch.training import functions, histories, leaks, questions, solutions
+from mosearch.training import functions, histories, leaks, questions, records, solutions
+from mosearch.training.clones import extract
 from mosearch.training.corpus import Corpus
 from mosearch.training.export import export
 from mosearch.training.harvest import harvest, read_manifest, read_sources
@@ -32,7 +35,7 @@ from mosearch.training.pairs import KINDS, Pair, cross_pairs, make_pair
 from mosearch.training.questions import Question
 from mosearch.training.recipe import Recipe, read_recipe, read_toml
 from mosearch.training.solutions import Solution
-from mosearch.training.teachers import read_texts, teach, write_texts
+from mosearch.training.teachers import teach
 from mosearch.training.train import FINAL, train
 from mosearch.training.triplets import triplet_pairs
 
@@ -52,6 +55,10 @@ _work = click.option("--work", type=_FOLDER, required=True, help="Folder of all 
 _recipe = click.option(
     "--recipe", "recipe_file", type=_FILE, default=RECIPE, show_default="the bundled model's"
 )
+_packages = click.option("--packages", type=_FILE, default=PACKAGE_LIST, show_default="the bundled model's")
+_clones = click.option(
+    "--clones", type=_FOLDER, required=True, help="Folder of local clones, each called OWNER+NAME."
+)
 
 
 @click.group("training")
@@ -61,7 +68,7 @@ def training_group() -> None:
 
 @training_group.command("harvest")
 @_work
-@click.option("--packages", type=_FILE, default=PACKAGE_LIST, show_default="the bundled model's")
+@_packages
 @click.option("--limit", type=click.IntRange(1), help="Ask for at most so many packages this time.")
 def harvest_command(work: Path, packages: Path, limit: int | None) -> None:
     """Download packages through pip, npm and apt-get.  Repeat to go on."""
@@ -88,23 +95,23 @@ def extract_command(work: Path, installed: bool, limit: int | None) -> None:
 
 @training_group.command("solutions")
 @_work
-@click.option("--packages", type=_FILE, default=PACKAGE_LIST, show_default="the bundled model's")
-@click.option("--clones", type=_FOLDER, required=True, help="Folder of local clones, each called OWNER+NAME.")
+@_packages
+@_clones
 def solutions_command(work: Path, packages: Path, clones: Path) -> None:
     """Read repositories that solve the same tasks in many languages.  Repeat to go on."""
     sources = solutions.read_sources(read_toml(packages))
-    for name, count in solutions.extract(sources, clones, work / SOLUTIONS):
+    for name, count in extract(sources, clones, work / SOLUTIONS, solutions.solutions):
         click.echo(f"{name}: {count} solutions")
 
 
 @training_group.command("histories")
 @_work
-@click.option("--packages", type=_FILE, default=PACKAGE_LIST, show_default="the bundled model's")
-@click.option("--clones", type=_FOLDER, required=True, help="Folder of local clones, each called OWNER+NAME.")
+@_packages
+@_clones
 def histories_command(work: Path, packages: Path, clones: Path) -> None:
     """Read what commits say, and which functions they change.  Repeat to go on."""
     sources = histories.read_sources(read_toml(packages))
-    for name, count in histories.extract(sources, clones, work / HISTORIES):
+    for name, count in extract(sources, clones, work / HISTORIES, histories.commits):
         click.echo(f"{name}: {count} commits")
 
 
@@ -115,7 +122,7 @@ def histories_command(work: Path, packages: Path, clones: Path) -> None:
     "--data", type=_FOLDER, envvar="MOSEARCH_EVAL_DATA", help="Folder of the development sets, to keep out."
 )
 @click.option("--no-data", is_flag=True, help="There are none: for trying the pipeline only.")
-@click.option("--packages", type=_FILE, default=PACKAGE_LIST, show_default="the bundled model's")
+@_packages
 @click.option("--clones", type=_FOLDER, help="Folder of local clones, for questions with their answers.")
 @click.option("--triplets", type=_FILE, help="JSON lines of a text and two codes, to train on as well.")
 def pack_command(
@@ -153,7 +160,7 @@ def pack_command(
     Random(recipe.seed).shuffle(pairs)
     packed = pack(pairs, tokenizer_of(recipe), recipe.pack.text_tokens, recipe.pack.code_tokens)
     write_pack(packed, work / PAIRS_FILE, {"seed": recipe.seed})
-    write_texts((text for pair in pairs for text in (pair.left, pair.right)), work / TEXTS_FILE)
+    records.write(work / TEXTS_FILE, (text for pair in pairs for text in (pair.left, pair.right)))
     write_held_out(chosen, recipe.limits.held_out_queries, work / HELD_OUT_FILE)
     notes = corpus_notes(chosen, pairs, solved, asked, told)
     (work / CORPUS_FILE).write_text(json.dumps(notes, indent=1), encoding="utf-8")
@@ -166,7 +173,7 @@ def pack_command(
 @click.option("--max-tokens", type=click.IntRange(8), default=128, show_default=True)
 def teach_command(work: Path, model: Path, max_tokens: int) -> None:
     """Embed all texts with a larger teacher.  Repeat to go on.  Name the file in the recipe to use it."""
-    teach(model, read_texts(work / TEXTS_FILE), work / TEACHER_FILE, max_tokens, click.echo)
+    teach(model, list(records.read(work / TEXTS_FILE)), work / TEACHER_FILE, max_tokens, click.echo)
 
 
 @training_group.command("train")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 from pathlib import Path
 from random import Random
@@ -24,7 +24,7 @@ from mosearch.evaluation.messages import Asked, question_from
 from mosearch.parsing import language_of, parse
 from mosearch.ranking.traits import traits
 from mosearch.training import records
-from mosearch.training.clones import blobs, clone_of
+from mosearch.training.clones import blobs
 from mosearch.training.filters import MAX_CODE_CHARACTERS, MIN_CODE_LINES, wanted_path
 from mosearch.training.functions import LANGUAGES
 from mosearch.training.leaks import leaks
@@ -95,21 +95,6 @@ def read_sources(table: Mapping[str, Any]) -> list[Source]:
     return [Source(**entry) for entry in table.get("histories", ())]
 
 
-def extract(sources: Iterable[Source], clones: Path, out: Path) -> Iterator[tuple[str, int]]:
-    """Write `<owner>+<name>.jsonl.gz` below `out` for each clone that has none yet; yield name and count.
-
-    `clones` holds a folder `<owner>+<name>` for each repository; one that is absent is passed over.
-    """
-    for source in sources:
-        clone = clone_of(source.repository, clones)
-        file = records.file_of(source.repository, out)
-        if file.exists() or clone is None:
-            continue
-        found = list(islice(commits(source, clone), MAX_COMMITS))
-        records.write(file, map(asdict, found))
-        yield source.repository, len(found)
-
-
 def read(files: Iterable[Path]) -> Iterator[Commit]:
     """All commits of the files that `extract` wrote."""
     converter = cattrs.Converter()
@@ -119,7 +104,14 @@ def read(files: Iterable[Path]) -> Iterator[Commit]:
 
 
 def commits(source: Source, clone: Path) -> Iterator[Commit]:
-    """The usable commits of a repository, newest first.  Raises UsageError when it is no git repository."""
+    """The newest usable commits of a repository, newest first, MAX_COMMITS at most.
+
+    Raises UsageError when it is no git repository.
+    """
+    return islice(_all(source, clone), MAX_COMMITS)
+
+
+def _all(source: Source, clone: Path) -> Iterator[Commit]:
     git.text(clone, "rev-parse", "HEAD")
     for start in range(0, _LOOKED_AT, _AT_ONCE):
         try:

@@ -22,8 +22,3 @@ def read(file: Path) -> Iterator[Any]:
     """The rows of a file that `write` wrote."""
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         yield from map(json.loads, lines)
-
-
-def file_of(repository: str, folder: Path) -> Path:
-    """Where a step keeps what it read of `OWNER/NAME`."""
-    return folder / f"{repository.replace('/', '+')}.jsonl.gz"

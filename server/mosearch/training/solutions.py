@@ -11,7 +11,7 @@ import html
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from random import Random
@@ -19,7 +19,7 @@ from random import Random
 from mosearch.parsing import language_of, parse
 from mosearch.text import split_identifier
 from mosearch.training import records
-from mosearch.training.clones import clone_of, contents, paths
+from mosearch.training.clones import contents, paths
 from mosearch.training.filters import MAX_CODE_CHARACTERS, near_key, wanted_path
 from mosearch.training.functions import KINDS, LANGUAGES
 from mosearch.training.leaks import keys, leaks
@@ -74,21 +74,6 @@ class Solution:
 def read_sources(table: dict[str, list[dict[str, str]]]) -> list[Source]:
     """The `[[solutions]]` entries of a parsed package list."""
     return [Source(**entry) for entry in table.get("solutions", ())]
-
-
-def extract(sources: Iterable[Source], clones: Path, out: Path) -> Iterator[tuple[str, int]]:
-    """Write `<owner>+<name>.jsonl.gz` below `out` for each clone that has none yet; yield name and count.
-
-    `clones` holds a folder `<owner>+<name>` for each repository; one that is absent is passed over.
-    """
-    for source in sources:
-        clone = clone_of(source.repository, clones)
-        file = records.file_of(source.repository, out)
-        if file.exists() or clone is None:
-            continue
-        found = list(solutions(source, clone))
-        records.write(file, map(asdict, found))
-        yield source.repository, len(found)
 
 
 def read(files: Iterable[Path]) -> Iterator[Solution]:

@@ -6,9 +6,7 @@ it may have a vocabulary of its own, so it reads the texts themselves and not th
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +17,6 @@ from safetensors.numpy import save_file
 
 SHARD = 4096
 """Texts between two saves."""
-
-
-def write_texts(texts: Iterable[str], file: Path) -> None:
-    """One JSON string per line, in the order of the token file's texts."""
-    with gzip.open(file, "wt", encoding="utf-8", errors="replace") as out:
-        out.writelines(json.dumps(text) + "\n" for text in texts)
-
-
-def read_texts(file: Path) -> list[str]:
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
 
 
 def teach(
